@@ -41,6 +41,8 @@ DIRECTIVES = {
     "auto_pickle": False,
     # The types in the `.py` are for mypy; those of C are in the `.pxd`.
     "annotation_typing": False,
+    # Lines of Python in the C code: gcc has to read past them.
+    "emit_code_comments": False,
     # Functions have signatures anyway; this is for `show_constructors`.
     "embedsignature": True,
     "embedsignature.format": "clinic",
@@ -66,8 +68,8 @@ CLASS_DIRECTIVE = re.compile(
     r"^@cython\.(freelist|no_gc|trashcan)(?:\((\d+|True)\))?$", re.MULTILINE
 )
 
-# For modules that a call over baidu_std does not pass: half the time of gcc for a few percent more
-# instructions (docs/design/0032-packages.md).
+# For modules in which a call over baidu_std spends less than 200 instructions, if any: half the
+# time of gcc for a few percent more instructions (docs/design/0032-packages.md).
 CHEAP = [
     "-O1",
     "-fno-tree-dominator-opts",
@@ -75,16 +77,35 @@ CHEAP = [
     "-fno-tree-loop-optimize",
 ]
 CHEAP_MODULES = (
+    "pybrpc.base.gil_atomic",
+    "pybrpc.client.calls.attempt",
     "pybrpc.client.cluster.",
+    "pybrpc.client.connections.connection_pool",
     "pybrpc.client.connections.hulu_connection",
     "pybrpc.json2pb.",
+    "pybrpc.metrics.tally",
+    "pybrpc.protocols.baidu_std.meta_decoder",
+    "pybrpc.protocols.baidu_std.meta_encoder",
+    "pybrpc.protocols.frames",
     "pybrpc.protocols.http1.",
+    "pybrpc.protocols.session",
     "pybrpc.protocols.streaming.",
     "pybrpc.rpc.http",
+    "pybrpc.server.calls.admission",
+    "pybrpc.server.calls.call_queue",
+    "pybrpc.server.calls.interfaces",
+    "pybrpc.server.calls.ordered_replies",
+    "pybrpc.server.calls.service_registry",
+    "pybrpc.server.connections.closing",
+    "pybrpc.server.connections.server_core",
     "pybrpc.server.http.",
     "pybrpc.server.lifecycle.",
+    "pybrpc.server.limiters.",
+    "pybrpc.server.running.worker_slots",
     "pybrpc.streams.",
     "pybrpc.tracing.",
+    "pybrpc.transport.dispatch.relay",
+    "pybrpc.transport.writing.socket_core",
 )
 
 # gcc takes an annotation `None | X`, as Cython compiles it, for a read beyond the end of None; and

@@ -36,6 +36,8 @@ SHOWN: dict[str, Shown] = {
     "fewer_calls_percent": Shown("fewer calls/s, %"),
     "page_us": Shown("from the request for a page to the end of the answer, ms", 1000),
     "page_bytes": Shown("size of the page, kB", 1000),
+    "import_us": Shown("processor time of a process that imports it, ms", 1000),
+    "modules": Shown("modules that it has then"),
     "refused_percent": Shown("refused (EOVERCROWDED), %"),
 }
 

@@ -144,9 +144,16 @@ class PageRequests:
     path: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Imports:
+    """A new process that imports `part` of a library, and ends."""
+
+    part: str
+
+
 StreamWork = StreamEcho | StreamPull | StreamPing | StreamCrowd
 HttpWork = HttpRequests | ScrapedLoop | PageRequests
-Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay | HttpWork
+Work = ClosedLoop | FixedRate | Flood | RedisGets | StreamWork | RtmpPlay | HttpWork | Imports
 
 _KINDS: dict[str, type[Work]] = {
     kind.__name__: kind
@@ -163,6 +170,7 @@ _KINDS: dict[str, type[Work]] = {
         HttpRequests,
         ScrapedLoop,
         PageRequests,
+        Imports,
     )
 }
 

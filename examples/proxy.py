@@ -31,7 +31,7 @@ class Proxy:
         try:
             body = method(request.body, controller=onward)
         except pybrpc.RpcError as error:
-            return_error(error, controller)
+            return_error(error, onward, controller)
             return b""
         return_response(onward, controller)
         return body
@@ -51,7 +51,7 @@ class AioProxy:
         try:
             body = await method(request.body, controller=onward)
         except pybrpc.RpcError as error:
-            return_error(error, controller)
+            return_error(error, onward, controller)
             return b""
         return_response(onward, controller)
         return body
@@ -77,17 +77,25 @@ def return_response(onward: pybrpc.Controller, controller: pybrpc.Controller) ->
     controller.response_checksum_attachment = onward.response_checksum_attachment
     if onward.response_attachment:
         controller.response_attachment = onward.response_attachment
+    return_user_fields(onward, controller)
+
+
+def return_user_fields(onward: pybrpc.Controller, controller: pybrpc.Controller) -> None:
+    """Give the caller the user fields of the response. An error has them too."""
     if onward.response_user_fields:
         controller.response_user_fields = onward.response_user_fields
 
 
-def return_error(error: pybrpc.RpcError, controller: pybrpc.Controller) -> None:
+def return_error(
+    error: pybrpc.RpcError, onward: pybrpc.Controller, controller: pybrpc.Controller
+) -> None:
     """Give the caller the error: that of the server as it is, one of the proxy under its address.
 
     `set_failed` would put the address of the proxy before the text of the server.
     """
     if error.is_remote:
         controller.error_code, controller.error_text = error.code, error.remote_text
+        return_user_fields(onward, controller)
     else:
         controller.set_failed(error.code, error.message)
 

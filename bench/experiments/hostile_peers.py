@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench.echo_messages import EchoRequest
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.rpc.compress import CompressType
 

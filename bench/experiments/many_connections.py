@@ -37,7 +37,7 @@ from typing import Any
 
 import pybrpc
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 
 CALLS = 2000

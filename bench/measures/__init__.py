@@ -9,6 +9,7 @@ from bench.measures import (
     chain,
     http_echo,
     http_text,
+    imports,
     latency,
     observing_calls,
     observing_instructions,
@@ -51,6 +52,7 @@ MEASURES: dict[str, Measure] = {
         streams_bulk,
         streams_crowd,
         streams_ping,
+        imports,
     )
 }
 

@@ -13,7 +13,7 @@ import sys
 
 from bench.echo_messages import PACKAGE, EchoRequest
 from bench.times.key_updates import RECORD_BYTES, key_updates_among_data
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 
 UPLOAD_BYTES = 256 * 1024

@@ -9,7 +9,7 @@ from fuzz.framed_check import check_frames
 from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import HULU_PBRPC
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 
 

@@ -16,8 +16,8 @@ from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
 from fuzz.references.frames import Fields, frames_of, header, without_streams
 from fuzz.wire import Wire, nothing_raised
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.baidu_std.meta_encoder import encode_request_meta
-from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.protocols.streaming.stream_frame import CLOSE, DATA, FEEDBACK, RST

@@ -8,15 +8,19 @@ from collections.abc import Iterator
 from fuzz import vectors
 from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE, Parameters, pieces_of
+from pybrpc.protocols.built_in import framed_protocols
 from pybrpc.protocols.chooser import new_server_session
-from pybrpc.protocols.detect import PROTOCOLS
 from pybrpc.protocols.message import Message, RpcRequest
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits
 from pybrpc.protocols.session import follow
 from tests.peers.line_protocols import JSON_LINES, PLAIN_LINES
 
 LIMITS = (DEFAULT_MAX_BODY_SIZE, 5000, 600, 64)
-ENABLED = ((*PROTOCOLS, JSON_LINES, PLAIN_LINES), (*PROTOCOLS, JSON_LINES), (PLAIN_LINES,))
+ENABLED = (
+    (*framed_protocols(), JSON_LINES, PLAIN_LINES),
+    (*framed_protocols(), JSON_LINES),
+    (PLAIN_LINES,),
+)
 MORE_BYTES = 64
 """Bytes of a header, which are awaited beside the body."""
 

@@ -8,8 +8,8 @@ from fuzz import vectors
 from fuzz.framed_check import check_frames
 from fuzz.fuzz_target import FuzzTarget
 from fuzz.parameters import BYTEWISE, WHOLE
-from pybrpc.protocols.detect import SOFA_PBRPC
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.sofa import SOFA_PBRPC
 
 
 def check(data: bytes) -> None:

@@ -8,7 +8,7 @@ import struct
 from typing import Any
 
 from bench.echo_messages import SERVICE, EchoRequest
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from soak.echo_server import EchoServer
 from soak.identity import Identity

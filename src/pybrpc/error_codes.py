@@ -86,3 +86,15 @@ class Phase(enum.StrEnum):
     """It had been written completely, and the response was awaited."""
     SERVER = "server"
     """The response arrived, and it is an error."""
+
+
+NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})
+"""A request that failed in one of these phases has not left this process, not one byte of it."""
+
+
+def error_name(code: int) -> str:
+    """ "ERPCTIMEDOUT" for 1008, "ECONNRESET" for 104, "E4711" for an unknown number."""
+    try:
+        return ErrorCode(code).name
+    except ValueError:
+        return errno.errorcode.get(code, f"E{code}")

@@ -46,7 +46,7 @@ import errno
 import os
 from typing import Self
 
-from pybrpc.error_codes import ErrorCode, Phase
+from pybrpc.error_codes import NOTHING_LEFT, ErrorCode, Phase, error_name
 
 # fmt: off
 __all__ = [
@@ -175,6 +175,7 @@ class RpcError(PyBrpcError):
     server, beside. `phase` is the phase in which it failed, `peer` the address that it was sent to
     ("" if there is none yet). `is_remote` is True if the peer sent the error, False if this side
     found it. `remote_text` is the text that the peer sent, as a proxy passes it on; "" if none.
+    Phase, class and code are those of the last attempt; `may_have_run` is about all of them.
     """
 
     default_code: int = ErrorCode.EINTERNAL
@@ -182,6 +183,18 @@ class RpcError(PyBrpcError):
     ended_call: bool = False
     """Whether a call or a stream of this process has ended with it. A handler that lets such an
     error out has failed itself: its caller gets EINTERNAL, not the code of the nested call."""
+
+    _earlier_may_have_run: bool = False
+    """Whether the server may have run an earlier attempt of the call that has ended with it."""
+    _PICKLED: tuple[str, ...] = (
+        "code",
+        "message",
+        "phase",
+        "peer",
+        "is_remote",
+        "remote_text",
+        "_earlier_may_have_run",
+    )
 
     def __init__(
         self,
@@ -205,6 +218,18 @@ class RpcError(PyBrpcError):
         """The name of the code, such as "ERPCTIMEDOUT"."""
         return error_name(self.code)
 
+    @property
+    def may_have_run(self) -> bool:
+        """Whether the server may have run the call: a byte of the request, or of an earlier attempt
+        of the call, may have left this process, and the server did not answer ELOGOFF to it."""
+        return self._earlier_may_have_run or self._may_run_in_phase
+
+    @property
+    def _may_run_in_phase(self) -> bool:
+        if self.phase is Phase.SERVER:
+            return self.code != ErrorCode.ELOGOFF
+        return self.phase not in NOTHING_LEFT
+
     def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
         """A copy of the error for one of several callers, whose call was in phase `came_to`.
 
@@ -222,12 +247,16 @@ class RpcError(PyBrpcError):
         copy.message = self.message
         copy.remote_text = self.remote_text
         copy.__cause__ = self.__cause__
+        if came_to is None:
+            copy._earlier_may_have_run = self._earlier_may_have_run
         return copy
 
     def __str__(self) -> str:
         where = [f"phase={self.phase}"] if self.phase else []
         if self.peer:
             where.append(f"peer={self.peer}")
+        if self._earlier_may_have_run and not self._may_run_in_phase:
+            where.append("an earlier attempt may have run")
         tail = f" ({', '.join(where)})" if where else ""
         return f"{self.name}: {self.text}{tail}"
 
@@ -235,8 +264,9 @@ class RpcError(PyBrpcError):
         return f"<{type(self).__name__} {self}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        place = self.phase, self.peer, self.is_remote
-        return _rebuild, (type(self), self.text, self.code, *place, self.message, self.remote_text)
+        attributes = vars(self)
+        state = {name: attributes[name] for name in self._PICKLED if name in attributes}
+        return type(self), (self.text,), state
 
 
 class ProtocolError(RpcError):
@@ -353,6 +383,7 @@ class RtmpStatusError(RpcError):
 
     default_code = ErrorCode.ERTMPCREATESTREAM
     ended_call = True
+    _PICKLED = (*RpcError._PICKLED, "status")
 
     def __init__(
         self,
@@ -370,9 +401,6 @@ class RtmpStatusError(RpcError):
         copy = super().copy(came_to, peer)
         copy.status = self.status
         return copy
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return *super().__reduce__(), {"status": self.status}
 
 
 CONNECTION_CODES = frozenset(
@@ -438,14 +466,6 @@ def is_unreachable(error: RpcError) -> bool:
     return error.phase in _CLASS_OF_PHASE and error.code not in _ERRORS_OF_THIS_SIDE
 
 
-def error_name(code: int) -> str:
-    """ "ERPCTIMEDOUT" for 1008, "ECONNRESET" for 104, "E4711" for an unknown number."""
-    try:
-        return ErrorCode(code).name
-    except ValueError:
-        return errno.errorcode.get(code, f"E{code}")
-
-
 def make_rpc_error(
     code: int,
     text: str,
@@ -470,19 +490,3 @@ def from_os_error(error: OSError, what: str, *, phase: Phase | None, peer: str) 
         return make_rpc_error(code, text, phase=phase, peer=peer)
     cls = _CLASS_OF_PHASE.get(phase, ConnectionFailedError)
     return cls(text, code=code, phase=phase, peer=peer)
-
-
-def _rebuild(
-    cls: type[RpcError],
-    text: str,
-    code: int,
-    phase: Phase | None,
-    peer: str,
-    is_remote: bool,
-    message: str,
-    remote_text: str = "",
-) -> RpcError:
-    error = cls(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
-    error.message = message
-    error.remote_text = remote_text
-    return error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pybrpc.protocols.hulu  # here, not when the first Socket is made,
+import pybrpc.protocols.sofa  # noqa: F401 - which speaks all protocols by default
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import (
     BadMessage,

@@ -152,10 +152,12 @@ class FakeConnection:
             attempt.call.on_response(attempt, response)
         return response
 
-    def answer_error(self, code: int, number: int = 0) -> None:
+    def answer_error(self, code: int, number: int = 0, response: RpcResponse | None = None) -> None:
+        """`response`: what the caller gets beside the error."""
         attempt = self.take_number(number or max(self.pending))
         if attempt is not None:
-            attempt.call.on_error_response(attempt, make_rpc_error(code, "no", phase=Phase.SERVER))
+            error = make_rpc_error(code, "no", phase=Phase.SERVER)
+            attempt.call.on_error_response(attempt, error, response)
 
     def break_down(self, code: int = ErrorCode.EEOF, number: int = 0) -> None:
         attempt = self.take_number(number or max(self.pending))

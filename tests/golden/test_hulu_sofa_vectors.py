@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pybrpc.iobuf import IOBuf
+from pybrpc.protocols.built_in import framed_protocols
 from pybrpc.protocols.detect import detect
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, ParseLimits, RpcProtocol
@@ -131,9 +132,9 @@ def test_recorded_frame_tells_its_protocol_at_any_byte(
 ) -> None:
     frame = recorded(case, role)
     for size in range(1, len(frame)):
-        found = detect(IOBuf(frame[:size]), ParseLimits())
+        found = detect(IOBuf(frame[:size]), ParseLimits(), framed_protocols())
         assert found == (protocol_of(case), NEED_MORE)
-    assert detect(IOBuf(frame), ParseLimits()) == (protocol_of(case), message)
+    assert detect(IOBuf(frame), ParseLimits(), framed_protocols()) == (protocol_of(case), message)
 
 
 @pytest.mark.slow

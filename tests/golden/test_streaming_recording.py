@@ -21,8 +21,8 @@ import pytest
 import pybrpc
 from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.connections.rpc_connection import RpcConnection
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.baidu_std.frame import HEADER_SIZE, unpack_header
-from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.method import methods_of

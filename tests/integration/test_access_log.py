@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from tests.peers.raw_peer import EchoResponse, RawPeer, packed, request, text_of
 from tests.peers.serving import Gate, async_echo, echo, make_server, serving, serving_in_loop, start
 

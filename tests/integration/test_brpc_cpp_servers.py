@@ -24,7 +24,7 @@ from pybrpc import CompressType, Controller
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode, NoMethodError, Phase, RpcTimeoutError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import HULU_PBRPC
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.checksum import compute_checksum
 from tests.fakes.threads import wait_until

@@ -128,6 +128,25 @@ def test_remote_error(form: str, code: int, kind: type[RpcError]) -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("is_cluster", [False, True], ids=["one server", "cluster"])
+def test_failed_response_gives_the_caller_its_user_fields(form: str, is_cluster: bool) -> None:
+    def script(peer: Peer) -> None:
+        fields = {"error_code": 20001, "error_text": "no", "user_fields": {"from": "server"}}
+        peer.answer(peer.expect_request(), body=b"", **fields)
+        peer.answer(peer.expect_request())
+        peer.wait_closed()
+
+    controller = pybrpc.Controller()
+    with ScriptedServer(script) as server:
+        where = f"list://{server.address}" if is_cluster else server.address
+        with caller(form, where) as client:
+            with pytest.raises(RpcError, match="E20001"):
+                client.call(echo_request(), controller=controller)
+            assert controller.response_user_fields == {"from": "server"}
+            assert client.call(echo_request("next"), controller=controller).message == "next"
+            assert controller.response_user_fields == {}
+
+
 def test_timeout_is_not_retried(form: str) -> None:
     """bRPC: retry."""
     controller = pybrpc.Controller()

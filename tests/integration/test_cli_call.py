@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pybrpc.cli.main import main
+from pybrpc.client.channel.options import protocol_names
 from tests.peers.cli_server import cli_server
 from tests.peers.command import command, run_command
 from tests.peers.pages import ROOT
@@ -37,10 +38,7 @@ def call_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     return found
 
 
-@pytest.mark.parametrize(
-    "protocol",
-    ["baidu_std", "hulu_pbrpc", "sofa_pbrpc", "http", "http:proto", "http:proto-json"],
-)
+@pytest.mark.parametrize("protocol", protocol_names())
 def test_method_is_called_by_every_protocol(
     address: str, capsys: pytest.CaptureFixture[str], protocol: str
 ) -> None:
@@ -142,6 +140,9 @@ def test_request_may_come_from_a_file_or_the_standard_input(
     path = tmp_path / "request.json"
     path.write_text(HELLO)
     assert call_json(capsys, address, "Echo", f"@{path}")["response"]["message"] == "hello"
+    path.write_bytes('{"message": "Grüße"}'.encode("latin-1"))
+    assert main(["call", address, "Echo", f"@{path}"]) == 2
+    assert f"{path} is no UTF-8: " in capsys.readouterr().err
     monkeypatch.setattr(sys, "stdin", io.StringIO('{"message": "typed"}'))
     assert call_json(capsys, address, "Echo", "-")["response"]["message"] == "typed"
 

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -23,6 +25,8 @@ from tests.peers.cli_server import CliService
 from tests.peers.command import command
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.pages import ROOT
+from tests.peers.worker_apps import DUMP_FOLDER
+from tests.peers.worker_pages import paged
 from tests.protos import conformance_pb2 as pb
 
 pytestmark = pytest.mark.same_everywhere
@@ -269,6 +273,83 @@ def test_signal_that_ends_the_command_ends_the_sampling(
         assert not ENABLE_RPC_DUMP.current()
 
 
+@contextlib.contextmanager
+def sampling(address: object, seconds: float = 600) -> Iterator[subprocess.Popen[str]]:
+    """A command that samples; at the end Ctrl-C ends it, and what it says is read."""
+    arguments = command("dump", address, "--duration", str(seconds))
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, cwd=ROOT, text=True, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            assert "samples requests" in process.stdout.readline()
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+STILL = "the server still samples requests"
+
+
+@pytest.mark.parametrize("ends_first", [0, 1])
+def test_server_samples_until_the_last_of_two_commands_ends(
+    tmp_path: Path, ends_first: int
+) -> None:
+    folder = tmp_path / "dump"
+    options = pybrpc.RpcDump(directory=str(folder), enabled=False)
+    with make_server(Keeping(), rpc_dump=options) as server:
+        address = str(server.start("127.0.0.1:0"))
+        with sampling(address) as first, sampling(address) as second:
+            call(address, "both")
+            pair = [first, second]
+            ended = pair.pop(ends_first)
+            ended.send_signal(signal.SIGINT)
+            _, err = ended.communicate(timeout=60)
+            assert err.startswith(STILL)
+            assert ENABLE_RPC_DUMP.current()
+            call(address, "one")
+            pair[0].send_signal(signal.SIGINT)
+            _, err = pair[0].communicate(timeout=60)
+            assert err == ""
+        assert not ENABLE_RPC_DUMP.current()
+        call(address, "none")
+    seen = [pb.EchoRequest.FromString(each.body).message for each in requests_in(folder)]
+    assert seen == ["both", "one"]
+
+
+def test_all_workers_sample_until_the_last_of_two_commands_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DUMP_FOLDER, str(tmp_path / "dump"))
+    with paged("make_dumping_server", workers=2) as pages:
+
+        def shown() -> list[bool]:
+            texts = [pages.text(f"/flags/rpc_dump?worker={number}") for number in (0, 1)]
+            return ["rpc_dump (R) | true" in text for text in texts]
+
+        address = pages.supervisor.internal_endpoint
+        with sampling(address) as first:
+            with sampling(address):
+                assert shown() == [True, True]
+                first.send_signal(signal.SIGINT)
+                _, err = first.communicate(timeout=60)
+                assert err.startswith(STILL)
+                assert shown() == [True, True]
+        assert shown() == [False, False]
+
+
+def test_sampling_of_a_command_that_was_killed_ends_by_itself(tmp_path: Path) -> None:
+    options = pybrpc.RpcDump(directory=str(tmp_path / "dump"), enabled=False)
+    with make_server(Keeping(), rpc_dump=options) as server:
+        arguments = command("dump", server.start("127.0.0.1:0"), "--duration", "1", "-t", "2")
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.kill()
+        wait_until(lambda: not ENABLE_RPC_DUMP.current())
+
+
 def test_sampling_that_was_on_before_stays_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -282,7 +363,7 @@ def test_sampling_that_was_on_before_stays_on(
             assert ENABLE_RPC_DUMP.current()
         finally:
             ENABLE_RPC_DUMP.set(False)
-        assert "already" in capsys.readouterr().err
+        assert capsys.readouterr().err.startswith(STILL)
         assert main(["dump", address, "--duration", "0.01"]) == 0
         assert not ENABLE_RPC_DUMP.current()
     assert capsys.readouterr().err == ""
@@ -303,7 +384,7 @@ class SlowFlag(BaseHTTPRequestHandler):
         if len(self.bodies) == 1:
             self.released.wait(60)
         with contextlib.suppress(OSError):
-            self.answer(b"set\n")
+            self.answer(b"Set `rpc_dump' to what was asked\n")
 
     def answer(self, body: bytes) -> None:
         self.send_response(200)
@@ -327,7 +408,35 @@ def test_ctrl_c_before_the_server_has_answered_ends_the_sampling() -> None:
         SlowFlag.released.set()
         server.shutdown()
     assert (process.returncode, err) == (130, "")
-    assert SlowFlag.bodies == [b"value=true", b"value=false"]
+    begin, end = (dict(parse_qsl(body.decode())) for body in SlowFlag.bodies)
+    assert (begin["value"], begin["seconds"]) == ("true", "70.0")
+    assert end == {"value": "false", "holder": begin["holder"]}
+
+
+class OtherFlag(BaseHTTPRequestHandler):
+    """A page that lists the flag, whatever it is sent, as C++ answers a form."""
+
+    def do_GET(self) -> None:
+        body = b"rpc_dump (R) | false | Dump requests into files\n"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_server_that_does_not_set_the_flag_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), OtherFlag) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert main(["dump", f"127.0.0.1:{server.server_port}", "--duration", "0.01"]) == 1
+        server.shutdown()
+    assert "/flags/rpc_dump was not set: this is no server of pybrpc" in capsys.readouterr().err
 
 
 def test_server_without_the_option_says_so(capsys: pytest.CaptureFixture[str]) -> None:

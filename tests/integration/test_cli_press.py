@@ -15,6 +15,8 @@ import pytest
 
 import pybrpc
 from pybrpc.cli.main import main
+from pybrpc.protocols.http1.http_protocol import HTTP
+from pybrpc.protocols.traits import CONNECTION_TYPES, connection_types_of
 from tests.fakes.threads import wait_until
 from tests.peers.cli_server import cli_server
 from tests.peers.command import command, in_terminal, run_command
@@ -51,6 +53,35 @@ def test_calls_at_a_rate_are_as_many_as_that(
     latencies = found["latency_us"]
     assert 0 < latencies["p50"] <= latencies["p99"] <= latencies["p99.99"]
     assert latencies["max"] > 0
+
+
+@pytest.mark.parametrize(
+    ("protocol", "connection_type"),
+    [
+        *(("baidu_std", each) for each in CONNECTION_TYPES),
+        *(("http:proto", each) for each in connection_types_of(HTTP)),
+    ],
+)
+def test_connections_are_of_any_type_that_the_protocol_has(
+    address: str, capsys: pytest.CaptureFixture[str], protocol: str, connection_type: str
+) -> None:
+    arguments = ("--protocol", protocol, "--connection-type", connection_type, "--timeout", "30")
+    limits = ("--qps", "0", "--concurrency", "2", "--duration", "0.05")
+    status, found = press_json(capsys, address, "EchoService.Echo", HELLO, *arguments, *limits)
+    assert (status, found["failed"]) == (0, 0)
+    assert found["calls"] > 0
+
+
+def test_connection_type_that_the_protocol_lacks_is_told(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--protocol", "http", "--connection-type", "auto")
+    status, found = press_json(capsys, address, "EchoService.Echo", HELLO, *arguments)
+    assert status == 2
+    assert "http needs the connection_type 'pooled' or 'short'" in found["error"]["text"]
+    status, found = press_json(capsys, address, "EchoService.Echo", HELLO, "--protocol", "htpp")
+    assert status == 2
+    assert "unknown protocol 'htpp'" in found["error"]["text"]
 
 
 def test_without_a_rate_calls_follow_each_other(

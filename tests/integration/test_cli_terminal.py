@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ NO_RICH = (
     "import sys; sys.modules['rich'] = None; from pybrpc.cli.main import main; "
     "sys.exit(main(sys.argv[1:]))"
 )
+HELLO = '{"message": "hello"}'
 MESSAGE = "conformance.EchoRequest"
 PAGES = {
     "/not": "{not json \u009b",
@@ -109,3 +111,45 @@ def test_page_and_error_for_machines_are_escaped(pages: str, page: str, status: 
     assert found == status
     assert_harmless(shown)
     assert shown.startswith("{")
+
+
+SHOWN, HIDDEN = "\x1b[?25h", "\x1b[?25l"
+"""Sequences that show the cursor, and hide it."""
+OTHER, FIRST = "\x1b[?1049h", "\x1b[?1049l"
+"""And those that show another screen, and the first one again."""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
+)
+@pytest.mark.parametrize("arguments", [["top"], ["view", "--watch", "600"]], ids=["top", "view"])
+def test_terminal_is_as_before_after_a_signal(
+    address: str, arguments: list[str], number: int, status: int
+) -> None:
+    name, *options = arguments
+    found, shown = in_terminal(command(name, address, *options), number, OTHER.encode())
+    assert found == status
+    assert shown.rfind(HIDDEN) < shown.rfind(SHOWN)
+    assert -1 < shown.rfind(OTHER) < shown.rfind(FIRST)
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
+)
+def test_press_prints_its_table_after_a_signal(address: str, number: int, status: int) -> None:
+    arguments = command("press", address, "EchoService.Echo", HELLO, "--duration", "600")
+    found, shown = in_terminal(arguments, number, b"calls/s (plot")
+    assert found == status
+    assert -1 < shown.rfind(HIDDEN) < shown.rfind(SHOWN)
+    assert "p99.99" in shown
+    assert "Traceback" not in shown
+
+
+def test_signal_that_is_ignored_from_the_start_ends_nothing(address: str) -> None:
+    """As with nohup."""
+    arguments = command("press", address, "EchoService.Echo", HELLO, "--duration", "1")
+    ignoring = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *arguments]
+    status, shown = in_terminal(ignoring, signal.SIGHUP, b"calls/s (plot")
+    assert status == 0
+    assert "p99.99" in shown

@@ -92,6 +92,104 @@ def test_client_of_threads_loads_neither_asyncio_nor_tls_nor_the_server(
     assert run(THREADS, address, form) == ["hello", "[]", "[]"]
 
 
+ONE_CALL = """
+def passed_by_both(call, proceed):
+    return (yield proceed())
+
+OPTIONS = {
+    "http": {"protocol": "http"},
+    "hulu": {"protocol": "hulu_pbrpc"},
+    "pooled": {"connection_type": "pooled"},
+    "auto": {"connection_type": "auto"},
+    "short": {"connection_type": "short"},
+    "interceptor": {"interceptors": [passed_by_both]},
+    "backup": {"backup_request_ms": 9000},
+    "cluster": {},
+    "hashing": {"load_balancer": "c_murmurhash"},
+    "recovering": {"cluster_recover": pybrpc.ClusterRecover(1, 1)},
+}
+ADDRESS, KIND = sys.argv[1:]
+WHERE = [ADDRESS] if KIND in ("cluster", "hashing", "recovering") else ADDRESS
+
+def controller_of(kind):
+    controller = pybrpc.Controller()
+    if kind == "hashing":
+        controller.hash_key = "a text that is hashed"
+    return controller
+"""
+OPTIONS_OF_THREADS = """
+with pybrpc.Channel(WHERE, timeout=10, **OPTIONS[KIND]) as channel:
+    stub = pybrpc.Stub(SERVICE, channel)
+    controller = controller_of(KIND)
+    made = set(sys.modules)
+    response = stub.Echo(REQUEST, controller=controller)
+    assert channel.servers()[0].state == "up"
+    report(response, made)
+"""
+OPTIONS_OF_TASKS = """
+import asyncio
+
+async def main():
+    async with pybrpc.aio.Channel(WHERE, timeout=10, **OPTIONS[KIND]) as channel:
+        stub = pybrpc.Stub(SERVICE, channel)
+        controller = controller_of(KIND)
+        made = set(sys.modules)
+        report(await stub.Echo(REQUEST, controller=controller), made)
+
+asyncio.run(main())
+"""
+KINDS = (
+    *("http", "hulu", "pooled", "short", "interceptor", "backup"),
+    *("cluster", "hashing", "recovering"),
+)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "auto"])
+def test_call_imports_nothing_whatever_its_channel_was_told(address: str, kind: str) -> None:
+    """The constructor has imported the modules that an option needs."""
+    response, _, imported = run(ONE_CALL + OPTIONS_OF_THREADS, address, kind)
+    assert (response, imported) == ("hello", "[]")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_call_of_a_task_imports_nothing_whatever_its_channel_was_told(
+    address: str, kind: str
+) -> None:
+    response, _, imported = run(ONE_CALL + OPTIONS_OF_TASKS, address, kind)
+    assert (response, imported) == ("hello", "[]")
+
+
+PLAIN_HTTP = """
+with pybrpc.Channel(sys.argv[1], timeout=10, protocol="http") as channel:
+    made = set(sys.modules)
+    response = channel.http("GET", "/health")
+    assert response.status == 200, response
+    with channel.http("GET", "/health", stream=True) as response:
+        b"".join(response.body)
+    print(sorted(name for name in set(sys.modules) - made if name.startswith("pybrpc")))
+"""
+
+
+def test_plain_request_of_http_imports_nothing(address: str) -> None:
+    assert run(PLAIN_HTTP, address) == ["[]"]
+
+
+TRACED = """
+import pybrpc.tracing
+pybrpc.tracing.rpcz.enabled = True
+with pybrpc.Channel(sys.argv[1], timeout=10) as channel:
+    stub = pybrpc.Stub(SERVICE, channel)
+    made = set(sys.modules)
+    report(stub.Echo(REQUEST), made)
+    assert len(pybrpc.tracing.rpcz.store) == 1
+"""
+
+
+def test_call_that_is_traced_imports_nothing(address: str) -> None:
+    response, _, imported = run(TRACED, address)
+    assert (response, imported) == ("hello", "[]")
+
+
 def test_call_of_a_task_imports_nothing(address: str) -> None:
     response, _, imported = run(TASKS, address)
     assert (response, imported) == ("hello", "[]")

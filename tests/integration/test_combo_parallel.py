@@ -213,6 +213,25 @@ def test_call_that_reaches_no_server_has_the_code_of_its_sub_calls(form: str) ->
     assert caught.value.code == ErrorCode.ECONNREFUSED
     assert caught.value.text.startswith("2/2 channels failed, fail_limit=2 [C0]")
     assert codes(controller) == [ErrorCode.ECONNREFUSED] * 2
+    assert not caught.value.may_have_run
+
+
+@each_form
+@pytest.mark.parametrize("fail_limit", [1, None])
+def test_call_may_have_run_if_a_sub_call_may(form: str, fail_limit: int | None) -> None:
+    with cluster(1) as servers:
+        servers.members[0].fail(ErrorCode.EINTERNAL)
+        with pytest.raises(RpcError) as caught:
+            call_over(
+                form,
+                "ParallelChannel",
+                [DEAD, *servers.addresses],
+                REQUEST,
+                add_all,
+                fail_limit=fail_limit,
+                channel_options={"max_retry": 0},
+            )
+    assert caught.value.may_have_run
 
 
 @each_form

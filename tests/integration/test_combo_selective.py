@@ -95,6 +95,7 @@ def test_unreachable_server_is_econnrefused(form: str) -> None:
             channel_options={"max_retry": 0},
         )
     assert caught.value.code == controller.error_code == ErrorCode.ECONNREFUSED
+    assert not caught.value.may_have_run
 
 
 @each_form
@@ -125,6 +126,28 @@ def test_error_of_a_handler_is_passed_on(form: str) -> None:
             call_over(form, "SelectiveChannel", servers.addresses, REQUEST, add_all)
         assert caught.value.code == ErrorCode.EINTERNAL
         assert sum(servers.calls) == 1
+
+
+@each_form
+def test_user_fields_of_a_failed_response_are_those_of_the_call(form: str) -> None:
+    def fail(request: Any, controller: Any) -> None:
+        controller.response_user_fields = {"key": "value"}
+        controller.set_failed(20001, "no")
+
+    with cluster(2) as servers:
+        servers[0].behave = servers[1].behave = fail
+        controller = pybrpc.Controller()
+        with pytest.raises(RpcError):
+            call_over(
+                form,
+                "SelectiveChannel",
+                servers.addresses,
+                REQUEST,
+                add_all,
+                controller=controller,
+            )
+        assert controller.response_user_fields == {"key": "value"}
+        assert str(controller.remote_side) in servers.addresses
 
 
 @each_form

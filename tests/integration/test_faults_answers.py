@@ -17,7 +17,7 @@ from pybrpc.errors import (
     ProtocolError,
     RpcTimeoutError,
 )
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO, echo_frame, echo_request

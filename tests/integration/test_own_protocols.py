@@ -19,7 +19,7 @@ from pybrpc.errors import (
     InternalServerError,
     RpcTimeoutError,
 )
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.protocols.registry import register_protocol, unregister_protocol
 from pybrpc.protocols.traits import new_frame_session

@@ -24,7 +24,7 @@ from pybrpc.errors import (
     RpcTimeoutError,
 )
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import HULU_PBRPC
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.protocols.registry import protocol_named
 from pybrpc.rpc.controller import Controller

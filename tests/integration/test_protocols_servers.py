@@ -24,10 +24,12 @@ import pybrpc
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import AuthenticationError, ConnectionFailedError, ErrorCode
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC, SOFA_PBRPC
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.framed import FramedProtocol
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.hulu.schema import HuluRpcRequestMeta
 from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from pybrpc.protocols.sofa.schema import REQUEST, SofaRpcMeta
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server

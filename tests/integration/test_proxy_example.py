@@ -20,7 +20,7 @@ import pybrpc
 from examples.proxy import AioProxy, Proxy
 from pybrpc import Controller
 from pybrpc.errors import ErrorCode, NoMethodError
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.server import Server
 from tests.fakes.threads import WAIT_S, wait_until
@@ -131,16 +131,19 @@ def answer_bytes(peer: Peer) -> None:
 @each_caller
 def test_error_of_the_server_passes_with_its_text(form: str, calls_by: str) -> None:
     def handler(request: Any, controller: Controller) -> Any:
+        controller.response_user_fields = {"name": "answer"}
         controller.set_failed(20001, "no such user")
         controller.set_failed(20002, "none at all")
 
     with make_server(handler) as server, proxy_to(str(start(server)), form) as proxy:
         errors: list[pybrpc.RpcError] = []
         for address in (server.endpoint, proxy.endpoint):
+            asked = Controller()
             with caller(calls_by, str(address)) as client:
                 with pytest.raises(pybrpc.RpcError) as caught:
-                    client.call(echo_request())
+                    client.call(echo_request(), controller=asked)
                 errors.append(caught.value)
+            assert asked.response_user_fields == {"name": "answer"}
         with pybrpc.Channel(proxy.endpoint, timeout=30) as channel:
             with pytest.raises(NoMethodError, match=rf"\[{server.endpoint}\]\[E1002\]Fail to find"):
                 channel.raw_method(ECHO.full_name, "No")(b"")

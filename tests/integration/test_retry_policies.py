@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from pybrpc.errors import (
     ConnectionFailedError,
     ErrorCode,
     InternalServerError,
+    Phase,
     RpcError,
     RpcTimeoutError,
 )
 from tests.peers.callers import AIO_FORMS, FORMS, caller
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.scripted_server import Peer, ScriptedServer, closed_port, echo
+from tests.peers.serving import make_server, start
 from tests.protos import conformance_pb2 as pb
 
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -249,6 +252,64 @@ class Echo:
         return pb.EchoResponse(message=request.message)
 
     Stream = Echo
+
+
+@contextlib.contextmanager
+def server_that_stops_in_its_handler() -> Iterator[tuple[str, list[Any]]]:
+    """A server that is gone before its handler has answered; and the requests that it has run."""
+    gate = threading.Event()
+    ran: list[Any] = []
+
+    def stop_and_wait(request: Any, controller: pybrpc.Controller) -> Any:
+        ran.append(request)
+        server.stop(0)
+        gate.wait()
+
+    with make_server(stop_and_wait) as server:
+        try:
+            yield str(start(server)), ran
+        finally:
+            gate.set()
+
+
+@every_form
+def test_error_says_that_an_earlier_attempt_may_have_run(form: str) -> None:
+    """The last attempt finds nobody, but the first one has run."""
+    with server_that_stops_in_its_handler() as (address, ran), caller(form, address) as client:
+        with pytest.raises(ConnectError) as caught:
+            client.call(echo_request())
+    error = caught.value
+    assert len(ran) == 1
+    assert (error.code, error.phase) == (ErrorCode.ECONNREFUSED, Phase.CONNECT)
+    assert error.may_have_run
+    assert str(error).endswith("an earlier attempt may have run)")
+    assert "which has sent nothing: has it stopped, or" in error.text
+
+
+@every_form
+def test_error_of_a_server_that_is_not_there_says_that_nothing_ran(form: str) -> None:
+    with closed_port() as address, caller(form, address) as client:
+        with pytest.raises(ConnectError) as caught:
+            client.call(echo_request())
+    assert not caught.value.may_have_run
+    assert "may have run" not in str(caught.value)
+
+
+def test_selective_channel_sends_nothing_again_that_may_have_run() -> None:
+    """The last attempt of the sub channel finds nobody, but its first one has run."""
+    policy = pybrpc.RetryPolicy(may_have_run=False)
+    with (
+        server_that_stops_in_its_handler() as (first, ran_first),
+        server_that_stops_in_its_handler() as (second, ran_second),
+        pybrpc.Channel(first, timeout=30) as one,
+        pybrpc.Channel(second, timeout=30) as other,
+        pybrpc.SelectiveChannel([one, other], timeout=30, retry_policy=policy) as combo,
+    ):
+        with pytest.raises(RpcError) as caught:
+            pybrpc.Stub(ECHO, combo).Echo(echo_request())
+        assert len(ran_first) + len(ran_second) == 1
+    assert caught.value.code == ErrorCode.ECONNREFUSED
+    assert caught.value.may_have_run
 
 
 def start_call(client: Any, form: str, controller: pybrpc.Controller | None = None) -> Any:

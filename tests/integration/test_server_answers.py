@@ -11,7 +11,7 @@ import pytest
 
 from pybrpc.errors import BadRequestError, ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.rpc.controller import Controller
 from tests.peers.raw_peer import EchoResponse, packed, request, text_of
 from tests.peers.serving import Handler, as_async, echo, serving

@@ -11,7 +11,7 @@ import pytest
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import AuthenticationError, ErrorCode
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.rpc.authenticator import AuthContext
 from pybrpc.rpc.controller import Controller

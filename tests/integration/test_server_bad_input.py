@@ -13,7 +13,7 @@ import pytest
 
 from pybrpc.errors import ErrorCode
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server

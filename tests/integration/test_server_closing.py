@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pybrpc.errors import ErrorCode
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.transport.socket import graceful_close

@@ -290,6 +290,31 @@ def test_stop_says_what_it_waits_for_and_what_it_gave_up(
         wait_until(lambda: server.unfinished() == [])
 
 
+@pytest.mark.parametrize("sent", [b"", b"PRPC"], ids=["idle", "part of a request"])
+def test_stop_without_grace_gives_nothing_up_if_nothing_runs(
+    caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    with make_server() as server, RawPeer(start(server)) as peer:
+        text_of(peer.call())
+        peer.sock.sendall(sent)
+        server.stop(0)
+        assert server.join()
+    assert "gives up" not in messages_of(caplog)
+
+
+def test_stop_without_grace_gives_no_connection_up_that_it_has_closed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with make_server(enabled_protocols="baidu_std") as server:
+        with RawPeer(start(server)) as peer:
+            peer.sock.sendall(b"GET /status HTTP/1.1\r\n\r\n")
+            assert peer.read_to_end() == b""
+            server.stop(0)
+            assert server.join()
+    assert "no known protocol starts with" in messages_of(caplog)
+    assert "gives up" not in messages_of(caplog)
+
+
 def test_stop_that_ends_soon_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with make_server() as server, RawPeer(start(server)) as peer:
         text_of(peer.call())

@@ -15,7 +15,7 @@ from pybrpc.errors import (
     StreamResetError,
     StreamTimeoutError,
 )
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.streaming.stream_frame import (
     CLOSE,
     DATA,

@@ -21,7 +21,7 @@ from pybrpc.errors import (
     StreamResetError,
     StreamTimeoutError,
 )
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.streaming.stream_frame import (
     DATA,
@@ -149,8 +149,15 @@ def test_answer_that_opens_no_stream(name: str) -> None:
         assert default_runtime().stream_budget._holders == {}
 
 
-@pytest.mark.parametrize("name", ["fewer streams", "more streams"])
-def test_streams_that_the_server_has_are_reset(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("fewer streams", {OWN_ID}),
+        ("more streams", {5, 6, 7}),
+        ("an error with settings", {5, 6}),
+    ],
+)
+def test_streams_that_the_server_has_are_reset(name: str, ids: set[int]) -> None:
     make = ANSWERS[name][0]
     frames: list[Any] = []
 
@@ -158,14 +165,14 @@ def test_streams_that_the_server_has_are_reset(name: str) -> None:
         end = FrameEnd(peer.sock)
         asked = peer.expect_request()
         peer.send(make(asked))
-        frames.append(end.read())
+        frames.extend(end.read() for _ in ids)
         end.echo_until_closed()
 
     with calling(script) as stub:
         with pytest.raises(RpcError):
             stub.Echo.stream(echo_request(), streams=2).open()
-        wait_until(lambda: bool(frames))
-        assert (frames[0].frame_type, frames[0].stream_id) == (RST, OWN_ID)
+        wait_until(lambda: len(frames) == len(ids))
+    assert {frame.stream_id for frame in frames if frame.frame_type == RST} == ids
 
 
 IGNORED: dict[str, Callable[[int], bytes]] = {

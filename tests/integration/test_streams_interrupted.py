@@ -22,7 +22,7 @@ from pybrpc.errors import (
     StreamResetError,
     WouldDeadlockError,
 )
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse, StreamSettings
 from pybrpc.protocols.streaming.stream_frame import (
     data_meta,

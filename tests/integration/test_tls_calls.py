@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 import pybrpc
-from pybrpc.errors import (
-    TlsConfigError,
-)
+from pybrpc.errors import HandshakeError, TlsConfigError
 from tests.peers.callers import AIO_FORMS, FORMS, caller
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.loops import RUNS
@@ -135,6 +133,31 @@ def test_bad_files_are_told_where_the_channel_or_the_server_is_made() -> None:
         pybrpc.Server(tls=pybrpc.ServerTls("/no/such/file"))
     with pytest.raises(TlsConfigError, match="give server_name"):
         pybrpc.Channel("unix:/tmp/a.sock", tls=True)
+
+
+@pytest.mark.parametrize("kind", [pybrpc.Channel, pybrpc.aio.Channel])
+@pytest.mark.parametrize("address", ["list://127.0.0.1:1,127.0.0.1:2", ["127.0.0.1:1"]])
+def test_bad_files_are_told_where_the_channel_of_a_cluster_is_made(kind: Any, address: Any) -> None:
+    with pytest.raises(TlsConfigError, match="/no/such/file"):
+        kind(address, tls=pybrpc.ClientTls(ca="/no/such/file"))
+    with pytest.raises(TlsConfigError, match="can't be the name of a server"):
+        kind(address, tls=pybrpc.ClientTls(server_name=".a"))
+
+
+def test_server_of_a_cluster_whose_name_is_not_known_fails_its_own_calls(tmp_path: Any) -> None:
+    tls = certificates().client_tls(server_name=None)
+    with make_server() as unnamed, serving() as (_, address):
+        path = str(unnamed.start(f"unix:{tmp_path}/tls.sock"))
+        named = f"localhost:{address.rpartition(':')[2]}"
+        with pybrpc.Channel([path, named], tls=tls, timeout=30) as channel:
+            found = []
+            for _ in range(10):
+                with contextlib.suppress(HandshakeError):
+                    found.append(call(channel))
+            assert set(found) == {"hello"}
+        with pybrpc.Channel([path], tls=tls, timeout=30) as channel:
+            with pytest.raises(HandshakeError, match="no known name: give server_name"):
+                call(channel)
 
 
 def test_over_a_unix_socket(tmp_path: Any) -> None:

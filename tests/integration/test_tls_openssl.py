@@ -18,7 +18,7 @@ import pybrpc
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
 from pybrpc.lowlevel import EpollDispatcher, Socket
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import Message, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, ParseLimits
 from tests.peers.echo import ECHO, echo_request

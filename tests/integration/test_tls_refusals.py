@@ -19,7 +19,7 @@ from pybrpc.errors import (
     Phase,
     ProtocolError,
 )
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from tests.peers.callers import FORMS, caller
 from tests.peers.echo import ECHO, echo_request

@@ -10,7 +10,8 @@ import pytest
 import pybrpc
 from pybrpc import tracing
 from pybrpc.errors import ErrorCode
-from pybrpc.protocols.detect import HULU_PBRPC, SOFA_PBRPC
+from pybrpc.protocols.hulu import HULU_PBRPC
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from pybrpc.rpc.controller import Controller
 from pybrpc.server import Server
 from pybrpc.tracing.process_rpcz import Rpcz

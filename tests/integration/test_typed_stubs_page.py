@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 import pybrpc
 from tests.peers.pages import ROOT
-from tests.peers.protoc import any_protoc, plugin_in
+from tests.peers.protoc import any_protoc, find_buf, plugin_in
 from tests.peers.redis_server import free_port
 
 pytestmark = pytest.mark.same_everywhere
@@ -87,9 +86,9 @@ def test_command_of_protoc_runs(folder: Path) -> None:
 
 
 @pytest.mark.program("protoc")
-def test_file_of_buf_runs(folder: Path) -> None:
-    if shutil.which("buf") is None:
-        pytest.skip("there is no buf here: pip install buf-bin")
+def test_file_of_buf_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = os.path.dirname(find_buf())
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{directory}")
     (template,) = blocks("yaml")
     (folder / "buf.gen.yaml").write_text(template)
     run("buf generate", folder)

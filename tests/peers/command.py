@@ -44,8 +44,11 @@ def run_command(*arguments: object, stdin: str = "", **options: Any) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def in_terminal(arguments: list[str]) -> tuple[int, str]:
-    """The status of a command of which both outputs are a terminal, and what that got."""
+def in_terminal(
+    arguments: list[str], number: int | None = None, when: bytes = b""
+) -> tuple[int, str]:
+    """The status of a command of which both outputs are a terminal, and what that got. It gets the
+    signal of that number once it has printed `when`."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": theirs, "stderr": theirs}
@@ -55,6 +58,9 @@ def in_terminal(arguments: list[str]) -> tuple[int, str]:
         try:
             while data := os.read(ours, 65536):
                 shown += data
+                if number is not None and when in shown:
+                    process.send_signal(number)
+                    number = None
         except OSError:
             pass  # EIO: the other end is closed
         status = process.wait(60)

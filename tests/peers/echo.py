@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.body import MessageType, parse_request

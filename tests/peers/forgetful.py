@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from tests.peers.echo import echo_frame
 from tests.peers.scripted_server import LIMITS, Peer

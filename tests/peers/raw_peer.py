@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, ParseLimits, RpcProtocol
 from tests.protos import conformance_pb2

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest, RpcResponse, StreamSettings
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, ParseLimits
 from pybrpc.protocols.streaming.stream_frame import (

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.testing import scripted_server

@@ -22,6 +22,9 @@ HOOKS_FILE = "PYBRPC_TEST_HOOKS_FILE"
 """Names the file in which the functions of `make_server_with_hooks` note that they were called."""
 
 
+DUMP_FOLDER = "PYBRPC_TEST_DUMP_FOLDER"
+
+
 class WorkerEcho:
     """Answers what was sent, or does what was sent: "sleep" is long enough to be reported."""
 
@@ -52,6 +55,14 @@ class AsyncEcho:
 
 def make_server() -> pybrpc.Server:
     server = pybrpc.Server()
+    server.add_service(ECHO, WorkerEcho())
+    return server
+
+
+def make_dumping_server() -> pybrpc.Server:
+    """It samples requests while its flag is set, into the directory that DUMP_FOLDER names."""
+    dump = pybrpc.RpcDump(directory=os.environ[DUMP_FOLDER], enabled=False)
+    server = pybrpc.Server(rpc_dump=dump)
     server.add_service(ECHO, WorkerEcho())
     return server
 

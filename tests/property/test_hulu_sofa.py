@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import HULU_PBRPC, SOFA_PBRPC
 from pybrpc.protocols.framed import FramedProtocol
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, NOT_MINE, Broken, ParseLimits
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from pybrpc.testing.check_protocol import Sample, pack, parse_all
 from tests.property.strategies import bodies, encoded_fields, int32, int64, text
 

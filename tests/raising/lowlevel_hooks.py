@@ -10,7 +10,7 @@ from typing import Any
 
 from pybrpc.errors import ErrorCode, RpcError, make_rpc_error
 from pybrpc.lowlevel import IOBuf, Socket, default_runtime
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from tests.raising.entries import ANSWERED, ANYTHING, Entry, name_of
 from tests.raising.kinds import raise_kind

@@ -17,8 +17,7 @@ from pybrpc.client.connections.rpc_connection import RpcConnection
 from pybrpc.client.endpoints.settings import SourceSettings
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
-from pybrpc.protocols.baidu_std import BaiduStd
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD, BaiduStd
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.testing.step_dispatcher import StepDispatcher

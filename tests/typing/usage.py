@@ -104,6 +104,7 @@ def call(service: ServiceDescriptor, request: Message) -> None:
             assert_type(error.phase, Phase | None)
         except pybrpc.RpcError as error:
             assert_type(error.is_remote, bool)
+            assert_type(error.may_have_run, bool)
 
 
 def record(request: pybrpc.RawRequest, controller: pybrpc.Controller) -> bytes:

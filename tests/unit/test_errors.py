@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from pybrpc import errors
+from pybrpc.client.calls.failed_attempts import FailedAttempts
 from pybrpc.errors import (
     ConnectError,
     ConnectionFailedError,
@@ -17,7 +18,6 @@ from pybrpc.errors import (
     RpcError,
     RpcTimeoutError,
     WriteShutdownError,
-    error_name,
     from_os_error,
     make_rpc_error,
 )
@@ -27,36 +27,13 @@ RPC_ERRORS = [
     for cls in vars(errors).values()
     if isinstance(cls, type) and issubclass(cls, RpcError) and cls.__module__ == errors.__name__
 ]
-CODES_OF_BRPC = {
-    "ENOSERVICE": 1001,
-    "ENOMETHOD": 1002,
-    "EREQUEST": 1003,
-    "ERPCAUTH": 1004,
-    "ERPCTIMEDOUT": 1008,
-    "EFAILEDSOCKET": 1009,
-    "EOVERCROWDED": 1011,
-    "EEOF": 1014,
-    "EINTERNAL": 2001,
-    "ERESPONSE": 2002,
-    "ELOGOFF": 2003,
-    "ELIMIT": 2004,
-    "ECLOSE": 2005,
-    "ESHUTDOWNWRITE": 2007,
-}
 
 
-@pytest.mark.parametrize(("name", "number"), CODES_OF_BRPC.items())
-def test_codes_are_those_of_brpc(name: str, number: int) -> None:
-    assert ErrorCode[name] == number
-    assert error_name(number) == name
-
-
-@pytest.mark.parametrize(
-    ("code", "name"), [(errno.ECONNRESET, "ECONNRESET"), (errno.ENOSPC, "ENOSPC"), (4711, "E4711")]
-)
-def test_name_of_any_code(code: int, name: str) -> None:
-    assert error_name(code) == name
-    assert make_rpc_error(code, "text").name == name
+def has_run() -> FailedAttempts:
+    """The attempts of a call that the server may have run."""
+    attempts = FailedAttempts()
+    attempts.add(make_rpc_error(ErrorCode.EEOF, "broken", phase=Phase.WAITING), 0)
+    return attempts
 
 
 @pytest.mark.parametrize("cls", RPC_ERRORS)
@@ -64,10 +41,41 @@ def test_name_of_any_code(code: int, name: str) -> None:
 def test_survives_copying_and_pickling(cls: type[RpcError], remake: object) -> None:
     error = cls("why", code=4711, phase=Phase.SENT, peer="10.0.0.1:80", is_remote=True)
     error.remote_text = "[10.0.0.1:80]why"
+    has_run().describe_in(error)
     again = remake(error)  # type: ignore[operator]
     assert type(again) is cls
     assert vars(again) == vars(error)
     assert str(again) == str(error)
+
+
+@pytest.mark.parametrize("phase", [*Phase, None])
+def test_call_may_have_run_once_a_byte_of_it_may_have_left(phase: Phase | None) -> None:
+    error = make_rpc_error(ErrorCode.EEOF, "x", phase=phase)
+    nothing_left = ("resolve", "connect", "handshake", "queued")
+    assert error.may_have_run is (phase not in nothing_left)
+
+
+def test_call_that_was_answered_with_elogoff_has_not_run() -> None:
+    codes = (ErrorCode.ELOGOFF, ErrorCode.ELIMIT)
+    errors = [make_rpc_error(code, "x", phase=Phase.SERVER) for code in codes]
+    assert [error.may_have_run for error in errors] == [False, True]
+
+
+def test_call_may_have_run_if_an_earlier_attempt_may() -> None:
+    error = ConnectError("refused", phase=Phase.CONNECT)
+    has_run().describe_in(error)
+    assert error.may_have_run
+    assert str(error) == (
+        "ECONNREFUSED: [E1014]broken (phase=connect, an earlier attempt may have run)"
+    )
+    assert error.copy().may_have_run
+    assert not error.copy(Phase.QUEUED).may_have_run, "that is another call"
+
+
+def test_text_says_only_what_the_phase_does_not() -> None:
+    error = RpcTimeoutError("too late", phase=Phase.WAITING)
+    has_run().describe_in(error)
+    assert str(error) == "ERPCTIMEDOUT: [E1014]broken (phase=waiting)"
 
 
 @pytest.mark.parametrize("cls", RPC_ERRORS)

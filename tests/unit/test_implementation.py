@@ -21,7 +21,7 @@ from pybrpc.base.implementation import (
     HotModule,
     PythonFinder,
     choose,
-    find_hot_module,
+    find_hot_modules,
 )
 from pybrpc.client.calls.attempt import new_attempt
 from pybrpc.iobuf import IOBuf
@@ -44,9 +44,9 @@ needs_compiled = pytest.mark.skipif(
 
 
 def modules_with(built: list[bool]) -> list[HotModule]:
-    extension = Path("there.so")
+    extension = "there.so"
     return [
-        HotModule(f"pybrpc.m{number}", Path(f"m{number}.py"), extension if is_built else None)
+        HotModule(f"pybrpc.m{number}", f"m{number}.py", extension if is_built else None)
         for number, is_built in enumerate(built)
     ]
 
@@ -84,14 +84,14 @@ def test_an_extension_older_than_its_source_is_an_error(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     for name, time in (("hot.py", 100), ("hot.pxd", 100), (f"hot{suffix}", 200)):
         os.utime(tmp_path / name, (time, time))
-    assert choose(None, [find_hot_module("pybrpc.hot", tmp_path)]) == "compiled"
+    assert choose(None, find_hot_modules(["pybrpc.hot"], str(tmp_path))) == "compiled"
     os.utime(tmp_path / "hot.pxd", (300, 300))
     with pytest.raises(ImportError, match=r"pybrpc\.hot changed after"):
-        choose(None, [find_hot_module("pybrpc.hot", tmp_path)])
+        choose(None, find_hot_modules(["pybrpc.hot"], str(tmp_path)))
     # As installed, without what compiles it.
     (tmp_path / "hot.pxd").unlink()
     os.utime(tmp_path / "hot.py", (300, 300))
-    assert choose(None, [find_hot_module("pybrpc.hot", tmp_path)]) == "compiled"
+    assert choose(None, find_hot_modules(["pybrpc.hot"], str(tmp_path))) == "compiled"
 
 
 WHERE_FROM = """
@@ -199,11 +199,11 @@ def slots_of(node: ast.ClassDef) -> set[str]:
 
 
 def test_finder_of_sources_finds_hot_modules_and_no_others() -> None:
-    source = ROOT / "base" / "atomic.py"
-    finder = PythonFinder([HotModule("pybrpc.hot", source, source.with_suffix(".so"))])
+    source = str(ROOT / "base" / "atomic.py")
+    finder = PythonFinder([HotModule("pybrpc.hot", source, "atomic.so")])
     spec = finder.find_spec("pybrpc.hot")
     assert spec is not None
-    assert spec.origin == str(source)
+    assert spec.origin == source
     assert finder.find_spec("pybrpc.cold") is None
 
 
@@ -215,6 +215,6 @@ def test_sources_are_put_before_extension_modules_that_are_there(
     monkeypatch.setenv("PYBRPC_IMPL", "python")
     monkeypatch.setattr(sys, "meta_path", [])
     monkeypatch.setattr(implementation, "HOT_MODULES", ["pybrpc.m0"])
-    monkeypatch.setattr(implementation, "find_hot_module", lambda name, root: found[0])
+    monkeypatch.setattr(implementation, "find_hot_modules", lambda names, root: found)
     assert implementation._set_up() == "python"
     assert [type(finder) for finder in sys.meta_path] == [PythonFinder] * are_there

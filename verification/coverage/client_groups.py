@@ -11,7 +11,7 @@ CLIENT_GROUPS = (
     Group(
         "Channels and connections are tested by calls over them.",
         (
-            *modules("client/channel", "aio_channel base channel options"),
+            *modules("client/channel", "aio_channel base channel options servers"),
             "client/calls/aio_calls.py",
             *modules("client/connections", "connection_factory rpc_connection"),
         ),
@@ -94,8 +94,8 @@ CLIENT_GROUPS = (
             *modules("client/cluster", "pick router"),
             *modules(
                 "client/cluster/breaking",
-                "breaker ema_circuit_breaker gates isolation outcomes outlier_detection"
-                " retry_budget server_breaker server_health server_states",
+                "breaker checked_numbers ema_circuit_breaker gates isolation outcomes"
+                " outlier_detection retry_budget server_breaker server_health server_states",
             ),
         ),
         (

@@ -80,8 +80,11 @@ GROUPS = (
     Group(
         "Calls over HTTP are tested as wholes, over sockets.",
         (
-            *modules("client/connections", "http_connection http_method http_status"),
-            *modules("client/channel", "http_call http_response http_stream"),
+            *modules(
+                "client/connections",
+                "http_connection http_connection_factory http_method http_status",
+            ),
+            *modules("client/channel", "http_call http_part http_response http_stream"),
         ),
         tests("integration", "http_client http_plain http_streams http_hostile_servers"),
     ),

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from pybrpc.base.renewed import renew_in_child
 
 V = TypeVar("V", bound="bool | int | float | str")
+F = TypeVar("F", bound="Flag[Any]")
 AnyFlag: TypeAlias = "Flag[Any]"
 
 MAX_TEXT_CHARS = 4096
@@ -95,9 +96,10 @@ class Flag(Generic[V]):
         """`set` a value that is given as text. ValueError if it is none of its type."""
         if len(text) > MAX_TEXT_CHARS:
             raise ValueError(f"a value has at most {MAX_TEXT_CHARS} characters")
-        self.set(self._parsed(text))
+        self.set(self.parsed(text))
 
-    def _parsed(self, text: str) -> Any:
+    def parsed(self, text: str) -> Any:
+        """A value that is given as text. ValueError if it is none of its type."""
         kind = type(self.default)
         if kind is bool:
             word = text.strip().lower()
@@ -159,9 +161,12 @@ class Flags:
             raise ValueError(f"a flag has a name of letters, digits and _, not {name!r}")
         if type(default) not in (bool, int, float, str):
             raise TypeError(f"the default of {name} is bool, int, float or str, not {default!r}")
-        flag = Flag(name, default, description, check, on_change, read)
-        if self._flags.setdefault(name, flag) is not flag:
-            raise ValueError(f"there is a flag {name!r} already")
+        return self.add(Flag(name, default, description, check, on_change, read))
+
+    def add(self, flag: F) -> F:
+        """Add a flag that was made elsewhere. ValueError for a name in use."""
+        if self._flags.setdefault(flag.name, flag) is not flag:
+            raise ValueError(f"there is a flag {flag.name!r} already")
         return flag
 
     def find(self, name: str) -> AnyFlag | None:

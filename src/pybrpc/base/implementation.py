@@ -17,11 +17,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
 from importlib.util import decode_source, spec_from_file_location
-from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 HOT_MODULES = (
     "pybrpc.base.flags",
@@ -145,30 +144,47 @@ _REBUILD = "Build it again (make compiled, or PYBRPC_BUILD=compiled pip install 
 _USE_PYTHON = "set PYBRPC_IMPL=python"
 
 
-@dataclass(frozen=True, slots=True)
-class HotModule:
-    """A hot module and its files."""
+class HotModule(NamedTuple):
+    """A hot module and the paths of its files."""
 
     name: str
-    source: Path
-    extension: Path | None
+    source: str
+    extension: str | None
 
     @property
     def is_stale(self) -> bool:
         """Whether the source has changed since it was compiled. False without a `.pxd`, as in an
         installed package."""
-        declarations = self.source.with_suffix(".pxd")
-        if self.extension is None or not declarations.exists():
+        declarations = f"{self.source.removesuffix('.py')}.pxd"
+        if self.extension is None or not os.path.exists(declarations):
             return False
-        built_at = self.extension.stat().st_mtime
-        return any(path.stat().st_mtime > built_at for path in (self.source, declarations))
+        built_at = os.stat(self.extension).st_mtime
+        return any(os.stat(path).st_mtime > built_at for path in (self.source, declarations))
 
 
-def find_hot_module(name: str, root: Path) -> HotModule:
-    """The files of a module, searched in the directory `root` of its top package."""
-    source = root.joinpath(*name.split(".")[1:]).with_suffix(".py")
-    candidates = [source.with_suffix(suffix) for suffix in EXTENSION_SUFFIXES]
-    return HotModule(name, source, next((path for path in candidates if path.exists()), None))
+def find_hot_modules(names: Sequence[str], root: str) -> list[HotModule]:
+    """The files of modules, searched in the directory `root` of their top package. Each directory
+    is read once: to ask for each file is slower."""
+    listed: dict[str, set[str]] = {}
+    found = []
+    for name in names:
+        *packages, module = name.split(".")[1:]
+        directory = os.path.join(root, *packages)
+        if directory not in listed:
+            listed[directory] = _files_in(directory)
+        files = listed[directory]
+        built = [module + suffix for suffix in EXTENSION_SUFFIXES if module + suffix in files]
+        base = os.path.join(directory, module)
+        extension = os.path.join(directory, built[0]) if built else None
+        found.append(HotModule(name, f"{base}.py", extension))
+    return found
+
+
+def _files_in(directory: str) -> set[str]:
+    try:
+        return set(os.listdir(directory))
+    except OSError:  # in an archive
+        return set()
 
 
 def choose(wanted: str | None, modules: Sequence[HotModule]) -> str:
@@ -217,7 +233,8 @@ class SourcedLoader(ExtensionFileLoader):
 
     def get_source(self, fullname: str) -> str | None:  # type: ignore[override]
         try:
-            return decode_source(self._source.read_bytes())
+            with open(self._source, "rb") as file:
+                return decode_source(file.read())
         except OSError:
             return None
 
@@ -238,8 +255,8 @@ class CompiledFinder:
 
 
 def _set_up() -> str:
-    root = Path(__file__).parent.parent
-    modules = [find_hot_module(name, root) for name in HOT_MODULES]
+    root = os.path.dirname(os.path.dirname(__file__))
+    modules = find_hot_modules(HOT_MODULES, root)
     implementation = choose(os.environ.get("PYBRPC_IMPL"), modules)
     if implementation == "compiled":
         sys.meta_path.insert(0, CompiledFinder(modules))

@@ -1,7 +1,8 @@
 """Modules of the standard library that are imported when code that runs needs them.
 
-asyncio and ssl take long to import, and bring many modules with them. A program whose threads call
-over plain TCP needs neither. Code that tasks or TLS alone reach uses them from here; a class that
+asyncio and ssl take long to import, and bring many modules with them; hashlib loads OpenSSL. A
+program whose threads call one server over plain TCP needs none of them, nor json. Code that tasks,
+TLS, clusters or pages alone reach uses them from here; a class that
 has a base class of asyncio imports asyncio itself, and is in a module for asyncio alone.
 """
 
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio as asyncio
+    import hashlib as hashlib
+    import json as json
     import ssl as ssl
 
 
@@ -37,6 +40,8 @@ class LazyModule:
 
 if not TYPE_CHECKING:
     asyncio = LazyModule("asyncio")
+    hashlib = LazyModule("hashlib")
+    json = LazyModule("json")
     ssl = LazyModule("ssl")
 
 

@@ -3,7 +3,6 @@ refused."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -71,7 +70,11 @@ def _advice(name: str, value: object, known: list[str]) -> str:
                 return f"; in seconds: {meant}"
             return f"; in seconds: {meant}={value / 1000 if end == '_ms' else value:g}"
     other = OTHER_NAMES.get(name)
-    near = [other] if other in known else difflib.get_close_matches(name, known, 1)
+    if other in known:
+        return f"; did you mean {other!r}?"
+    import difflib  # for an error alone
+
+    near = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

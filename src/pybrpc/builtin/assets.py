@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from importlib.resources import files
+import pkgutil
 
 from pybrpc.builtin.page import Access, PageEntry, PageError, PageRequest, PageResponse
 from pybrpc.builtin.server_view import ServerView
@@ -25,7 +25,8 @@ CACHE_CONTROL = "public, max-age=3600"
 def asset(path: str) -> tuple[bytes, str]:
     """The bytes of one of them, and its entity tag."""
     name = _FILES.get(path, path.rpartition("/")[2])
-    data = files("pybrpc.builtin").joinpath("assets", name).read_bytes()
+    data = pkgutil.get_data("pybrpc.builtin", f"assets/{name}")
+    assert data is not None
     return data, f'"{hashlib.sha256(data).hexdigest()[:20]}"'
 
 

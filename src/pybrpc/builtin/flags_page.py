@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pybrpc.base.flag_values import FLAGS, AnyFlag, text_of_flag
 from pybrpc.base.guard import SERVER
+from pybrpc.base.held_flag import HeldFlag
 from pybrpc.builtin import standard_flags as standard_flags
 from pybrpc.builtin.form_token import POST_HEADER
 from pybrpc.builtin.html import Child, Html, tag
@@ -15,6 +16,11 @@ from pybrpc.builtin.server_view import ServerView
 from pybrpc.metrics.wildcards import Wildcards
 
 VALUE_FIELD = "value"
+HOLDER_FIELD = "holder"
+"""The name of somebody who has a flag be true for `SECONDS_FIELD`, or not any more: `HeldFlag`."""
+SECONDS_FIELD = "seconds"
+STILL_TRUE = "is still true"
+"""Says that a flag is true although its holder has released it."""
 
 
 def show_flags(request: PageRequest, server: ServerView) -> PageResponse:
@@ -65,19 +71,43 @@ def _change(request: PageRequest, server: ServerView, name: str) -> PageResponse
     flag = FLAGS.find(name)
     if flag is None:
         raise PageError(404, f"there is no flag `{name[:128]}'")
-    text = request.form().get(VALUE_FIELD)
-    if text is None:
+    fields = request.form()
+    if VALUE_FIELD not in fields:
         raise PageError(400, f"the form has no field {VALUE_FIELD!r}")
     before = flag.text()
     try:
-        flag.set_text(text)
+        message = _set(flag, fields)
     except (ValueError, TypeError) as error:
         raise PageError(400, f"{name} is not changed: {error}") from None
     SERVER.info("flag %s was changed from %s to %s by a page", name, before, flag.text())
-    message = f"Set `{name}' to {flag.text()}"
     if request.wants_html:
         return _html(request, server, _found(""), message)
     return PageResponse(f"{message}\n")
+
+
+def _set(flag: AnyFlag, fields: Mapping[str, str]) -> str:
+    """Set a flag as a form says, and tell what it is now. ValueError, TypeError."""
+    text, holder = fields[VALUE_FIELD], fields.get(HOLDER_FIELD)
+    if holder is None:
+        flag.set_text(text)
+        return f"Set `{flag.name}' to {flag.text()}"
+    if not isinstance(flag, HeldFlag):
+        raise ValueError(f"it can't be held: leave out the field {HOLDER_FIELD!r}")
+    if flag.parsed(text):
+        seconds = _seconds_of(fields)
+        flag.hold(holder, seconds)
+        return f"Set `{flag.name}' to true for {seconds:g} seconds"
+    flag.release(holder)
+    if flag.current():
+        return f"`{flag.name}' {STILL_TRUE}: its value is true, or another one holds it"
+    return f"Set `{flag.name}' to false"
+
+
+def _seconds_of(fields: Mapping[str, str]) -> float:
+    try:
+        return float(fields.get(SECONDS_FIELD, ""))
+    except ValueError:
+        raise ValueError(f"the field {SECONDS_FIELD!r} must be a number of seconds") from None
 
 
 def _html(

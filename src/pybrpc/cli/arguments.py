@@ -15,7 +15,6 @@ MAX_CONCURRENCY = 100_000
 MAX_CONNECTIONS = 10_000
 MAX_SECONDS = 1e9
 """About 30 years: the clocks of systems count no time of any length."""
-PROTOCOLS = "baidu_std, hulu_pbrpc, sofa_pbrpc, http, http:proto, ..."
 
 
 def number_of(text: str) -> float:

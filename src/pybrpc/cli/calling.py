@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from pybrpc.cli.arguments import PROTOCOLS, add_timeout, add_tls
+from pybrpc.cli.arguments import add_timeout, add_tls
 from pybrpc.cli.command import UsageError
 from pybrpc.cli.schema.loading import add_schema, load_schema
 from pybrpc.cli.schema.schema import Schema
+from pybrpc.client.channel.options import protocol_names
+from pybrpc.client.cluster.balancing.registry import DEFAULT, load_balancer_names
 from pybrpc.json2pb import (
     ConversionError,
     JsonOptions,
@@ -22,14 +24,11 @@ from pybrpc.json2pb import (
     message_to_json,
 )
 from pybrpc.json2pb.unknown_keys import find_unknown_key
-from pybrpc.rpc.compress import CompressType
+from pybrpc.rpc.compress import CompressType, can_compress, compress_name
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method, is_streaming, method_of
 
-COMPRESSIONS = {
-    each.name.lower(): each
-    for each in (CompressType.NONE, CompressType.GZIP, CompressType.ZLIB, CompressType.SNAPPY)
-}
+COMPRESSIONS = {compress_name(each): each for each in CompressType if can_compress(each)}
 
 
 MAX_KEYS = 20
@@ -78,7 +77,10 @@ def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
     )
     add_channel_options(parser)
     parser.add_argument(
-        "--protocol", default="baidu_std", metavar="NAME", help=f"{PROTOCOLS} (%(default)s)"
+        "--protocol",
+        default="baidu_std",
+        metavar="NAME",
+        help=f"{', '.join(protocol_names())} (%(default)s)",
     )
     parser.add_argument(
         "--compress", choices=COMPRESSIONS, default="none", help="of requests (%(default)s)"
@@ -107,7 +109,10 @@ def add_channel_options(parser: argparse.ArgumentParser) -> None:
         "--max-retry", type=int, default=3, metavar="N", help="retries of a call (%(default)s)"
     )
     parser.add_argument(
-        "--load-balancer", metavar="NAME", help="of the servers that a naming service names"
+        "--load-balancer",
+        metavar="NAME",
+        help=f"of the servers that a naming service names: {', '.join(load_balancer_names())} "
+        f"({DEFAULT})",
     )
 
 
@@ -196,11 +201,16 @@ def attachment_of(options: argparse.Namespace) -> bytes | None:
 
 
 def text_in(argument: str) -> str:
-    """A text: the argument itself, the standard input for "-", the file of "@path"."""
+    """A text: the argument itself, the standard input for "-", the file of "@path". UsageError if
+    there is no such file, or it is no UTF-8."""
     if argument == "-":
         return sys.stdin.read()
     if argument.startswith("@"):
-        return read_bytes(argument[1:]).decode("utf-8", "replace")
+        path = argument[1:]
+        try:
+            return read_bytes(path).decode()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is no UTF-8: {error}") from error
     return argument
 
 

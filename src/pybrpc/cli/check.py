@@ -16,7 +16,7 @@ from typing import Any
 
 from google.protobuf.internal import api_implementation
 
-from pybrpc.base.implementation import HOT_MODULES, __impl__, find_hot_module
+from pybrpc.base.implementation import HOT_MODULES, __impl__, find_hot_modules
 from pybrpc.cli.command import FAILED, OK, UsageError
 from pybrpc.cli.output import Output
 
@@ -83,7 +83,8 @@ def facts() -> dict[str, Any]:
     """All that is known, as JSON may have it."""
     package = sys.modules["pybrpc"]
     root = Path(package.__path__[0]).parent
-    built = sum(bool(find_hot_module(name, root / "pybrpc").extension) for name in HOT_MODULES)
+    hot_modules = find_hot_modules(HOT_MODULES, str(root / "pybrpc"))
+    built = sum(module.extension is not None for module in hot_modules)
     return {
         "pybrpc": package.__version__,
         "path": str(root / "pybrpc"),

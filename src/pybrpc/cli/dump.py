@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
-import signal
-import threading
+import secrets
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
+from pybrpc.builtin.flags_page import HOLDER_FIELD, SECONDS_FIELD, STILL_TRUE, VALUE_FIELD
 from pybrpc.cli.arguments import add_timeout, add_tls, some_seconds
 from pybrpc.cli.command import OK, CommandError, UsageError
 from pybrpc.cli.dump_files import files_of, read_files
+from pybrpc.cli.ending import ended_by_signals
 from pybrpc.cli.output import Output, printable_line
 from pybrpc.cli.pages import page, page_channel, refusal
 from pybrpc.client.channel.channel import Channel
 from pybrpc.errors import RpcError
 from pybrpc.server.rpc_dump.dump_format import DumpedRequest
 
+FLAG = "`rpc_dump'"
+"""The flag, as the answers to changes name it."""
 FLAG_PATH = "/flags/rpc_dump"
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""Signals that end the command, beside Ctrl-C."""
 
 EXAMPLE = """\
 examples:
@@ -31,7 +31,8 @@ examples:
   pybrpc dump --show /var/tmp/echo_dump       # the requests in its files, one a line
 
 The server needs the option rpc_dump, which names the directory: the files are where the server
-runs, for the owner of its process alone. `pybrpc replay` calls a server with them."""
+runs, for the owner of its process alone. `pybrpc replay` calls a server with them. Several commands
+may sample at once: the server samples until the last of them ends."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,8 @@ def run(options: argparse.Namespace, output: Output) -> int:
             )
             output.result(facts, printable_line(text))
         return OK
-    with page_channel(options.server, options) as channel, sampling(channel, output):
+    held_s = options.duration + options.timeout
+    with page_channel(options.server, options) as channel, sampling(channel, output, held_s):
         if not output.is_json:
             output.line(f"{options.server} samples requests for {options.duration:g} s")
         time.sleep(options.duration)
@@ -76,66 +78,41 @@ def run(options: argparse.Namespace, output: Output) -> int:
 
 
 @contextlib.contextmanager
-def sampling(channel: Channel, output: Output) -> Iterator[None]:
-    """The server samples; at the end, also by a signal, the flag has its earlier value again."""
-    was_on = is_on(channel)
-    if was_on:
-        output.note("the server samples requests already, and will do so afterwards")
+def sampling(channel: Channel, output: Output, seconds: float) -> Iterator[None]:
+    """Have the server sample, for so many seconds at most, and no longer than the block takes, also
+    if a signal ends it. What others have set, or want too, is left as it is."""
+    page(channel, FLAG_PATH)  # a server that does not show the flag has nothing to undo
+    holder = secrets.token_hex(8)
     with ended_by_signals() as ignore_signals:
         try:
-            switch(channel, True)
+            fields = {VALUE_FIELD: "true", HOLDER_FIELD: holder, SECONDS_FIELD: str(seconds)}
+            if FLAG not in change(channel, fields):
+                raise CommandError(
+                    f"{channel.endpoint}{FLAG_PATH} was not set: this is no server of pybrpc"
+                )
             yield
         finally:
             ignore_signals()
             try:
-                switch(channel, was_on)
+                answer = change(channel, {VALUE_FIELD: "false", HOLDER_FIELD: holder})
             except (CommandError, RpcError):
-                if not was_on:
-                    output.note(f"{channel.endpoint}{FLAG_PATH} may still be true")
+                output.note(
+                    f"{channel.endpoint}{FLAG_PATH} may still be true, for {seconds:g} s at most"
+                )
                 raise
+            if STILL_TRUE in answer:
+                output.note(
+                    "the server still samples requests: the flag rpc_dump is set, or another "
+                    "command samples too"
+                )
 
 
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[Callable[[], None]]:
-    """Signals of ENDING raise SystemExit with 128 and their number, as shells have it; after the
-    function that it gives was called, and after the first signal, they are ignored. A signal that
-    was ignored before, as with nohup, is left so; so are all in another thread than the main one.
-    """
-    before: dict[signal.Signals, Any] = {}
-
-    def ignore() -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-
-    def end(number: int, _: FrameType | None) -> None:
-        ignore()
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in ENDING:
-            handler = signal.getsignal(number)
-            if handler not in (signal.SIG_IGN, None):
-                before[number] = handler
-                signal.signal(number, end)
-    try:
-        yield ignore
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def is_on(channel: Channel) -> bool:
-    """Whether the server samples. CommandError if it does not show the flag."""
-    text = page(channel, FLAG_PATH).text()
-    return re.search(r"^rpc_dump \(R\) \| true\b", text, re.MULTILINE) is not None
-
-
-def switch(channel: Channel, is_on: bool) -> None:
-    """Set the flag of the server. CommandError if it refuses."""
+def change(channel: Channel, fields: dict[str, str]) -> str:
+    """Send a form to the flag of the server; its answer. CommandError if it refuses."""
     response = channel.http(
         "POST",
         FLAG_PATH,
-        body=b"value=true" if is_on else b"value=false",
+        body=urlencode(fields).encode(),
         headers={
             "Accept": "text/plain",
             "Content-Type": "application/x-www-form-urlencoded",
@@ -144,6 +121,7 @@ def switch(channel: Channel, is_on: bool) -> None:
     )
     if response.status not in (200, 303):
         raise refusal(FLAG_PATH, response, str(channel.endpoint))
+    return response.text()
 
 
 def facts_of(request: DumpedRequest) -> dict[str, Any]:

@@ -22,10 +22,13 @@ from pybrpc.cli.calling import (
     text_in,
 )
 from pybrpc.cli.command import FAILED, INTERRUPTED, OK, UsageError
+from pybrpc.cli.ending import signals_to, status_after
 from pybrpc.cli.output import Output, rich
 from pybrpc.cli.press_load import Load
 from pybrpc.cli.press_screen import LiveScreen, facts_of, print_figures
 from pybrpc.client.channel.aio_channel import AioChannel
+from pybrpc.client.channel.options import default_connection_type
+from pybrpc.protocols.traits import CONNECTION_TYPES
 from pybrpc.rpc.controller import Controller
 
 SHOW_EVERY_S = 0.5
@@ -65,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--connection-type",
-        choices=("single", "pooled", "short"),
+        choices=CONNECTION_TYPES,
         help="(single; pooled with http)",
     )
     parser.add_argument(
@@ -87,7 +90,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         if getattr(options, name) is not None:
             given[name] = getattr(options, name)
     concurrency = options.concurrency or (CONCURRENCY_AT_RATE if options.qps else CONCURRENCY)
-    if options.connection_type == "pooled" or options.protocol.startswith("http"):
+    if connection_type_of(options) == "pooled":
         given["max_pool_size"] = min(concurrency, 1000)
     what = f"{target.method.full_name} on {options.server}"
     attachment = attachment_of(options)
@@ -115,6 +118,16 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return asyncio.run(press())
 
 
+def connection_type_of(options: argparse.Namespace) -> str:
+    """The type of the connections: the one that was given, or that of the protocol. UsageError."""
+    if options.connection_type is not None:
+        return str(options.connection_type)
+    try:
+        return default_connection_type(options.protocol)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def requests_of(options: argparse.Namespace, target: Called) -> list[Message]:
     """The requests, at least one. UsageError."""
     if options.input is None:
@@ -130,18 +143,25 @@ def requests_of(options: argparse.Namespace, target: Called) -> list[Message]:
 
 
 async def run_load(load: Load[Any], output: Output, what: str) -> int:
-    """Run the load to its end, or to Ctrl-C; show it meanwhile, and print its figures."""
+    """Run the load to its end, to Ctrl-C or a signal that ends the command; show it meanwhile, and
+    print its figures. The exit status."""
     running = asyncio.ensure_future(load.run())
-    is_interrupted = False
-    with showing(load, output, what) as show:
+    status: int | None = None
+
+    def end(number: int) -> None:
+        nonlocal status
+        status = status_after(number)
+        load.stop()
+
+    with signals_to(end), showing(load, output, what) as show:
         while not running.done():
             try:
                 await asyncio.wait((running,), timeout=SHOW_EVERY_S)
                 show()
             except asyncio.CancelledError:
-                if is_interrupted:
+                if status is not None:
                     raise
-                is_interrupted = True
+                status = INTERRUPTED
                 load.stop()
     await running
     figures = load.figures()
@@ -149,8 +169,8 @@ async def run_load(load: Load[Any], output: Output, what: str) -> int:
         output.value(facts_of(figures))
     else:
         print_figures(figures, output, what)
-    if is_interrupted:
-        return INTERRUPTED
+    if status is not None:
+        return status
     return FAILED if figures.failed else OK
 
 

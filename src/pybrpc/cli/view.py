@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
+from typing import Any
 
 from pybrpc.cli.arguments import add_timeout, add_tls, count, some_seconds
 from pybrpc.cli.command import OK
+from pybrpc.cli.ending import ended_by_signals
 from pybrpc.cli.output import Output, printable, rich
 from pybrpc.cli.pages import page, page_channel
 from pybrpc.client.channel.http_response import HttpResponse
@@ -87,23 +90,42 @@ def text_of(response: HttpResponse) -> str:
 
 
 class Screen:
-    """Shows one text in the place of the other, for `with`; where no person looks, below it."""
+    """Shows one text in the place of the other, for `with`; where no person looks, below it.
+
+    The terminal is as before at the end, also if a signal ends the command.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._live = None
+        self._live: Any = None
+        self._is_changed = True
+        """Whether the terminal may have to be set right: a signal may come while rich begins."""
+        self._stack = contextlib.ExitStack()
         if output.is_terminal:
             live = rich("live").Live
             self._live = live(console=output.console, screen=True, auto_refresh=False)
 
     def __enter__(self) -> Screen:
         if self._live is not None:
-            self._live.__enter__()
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(ended_by_signals())
+                stack.callback(self._set_terminal_right)
+                self._live.start()
+                stack.callback(self._stop)
+                self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._live is not None:
-            self._live.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _stop(self) -> None:
+        self._live.stop()
+        self._is_changed = False
+
+    def _set_terminal_right(self) -> None:
+        if self._is_changed:
+            self._output.console.set_alt_screen(False)
+            self._output.console.show_cursor(True)
 
     def show(self, what: object) -> None:
         """Show a text, or a thing that rich can show."""

@@ -135,7 +135,18 @@ def taken_out(buckets: Mapping[int, int], part: Mapping[int, int]) -> dict[int, 
     return result
 
 
-_BUCKETS = tuple(bucket_of(value) for value in range(4096))
+def _first_buckets(count: int) -> tuple[int, ...]:
+    """`bucket_of` of the values from 0 up to `count`, at a time for each bucket, not each value:
+    it is made at import."""
+    table: list[int] = []
+    bucket = 0
+    while len(table) < count:
+        table += [bucket] * (upper_bound(bucket) + 1 - len(table))
+        bucket += 1
+    return tuple(table[:count])
+
+
+_BUCKETS = _first_buckets(4096)
 """Those of small values, for `buckets_of`."""
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pybrpc.base.lazy_modules import json
 from pybrpc.metrics.fed_recorder import FedRecorder
 from pybrpc.metrics.histogram import Histogram, Ranking, added, taken_out
 from pybrpc.metrics.int_recorder import Stat

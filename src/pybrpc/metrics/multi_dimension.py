@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from pybrpc.base.lazy_modules import json
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.metrics.names import checked_label_names
 from pybrpc.metrics.registry import Display

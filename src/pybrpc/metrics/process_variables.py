@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import platform
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -145,8 +145,8 @@ _VARIABLES: tuple[tuple[str, Callable[[], Any], str | None, str], ...] = (
     ("system_loadavg_1m", _load_of(0), None, "Load average of one minute"),
     ("system_loadavg_5m", _load_of(1), None, "Load average of five minutes"),
     ("system_loadavg_15m", _load_of(2), None, "Load average of fifteen minutes"),
-    ("kernel_version", lambda: " ".join(platform.uname()[:4]), None, "Kernel"),
-    ("python_version", platform.python_version, None, "Python"),
+    ("kernel_version", lambda: " ".join(os.uname()[:4]), None, "Kernel"),
+    ("python_version", lambda: sys.version.partition(" ")[0], None, "Python"),
 )
 _RATES: tuple[tuple[str, Callable[[], float]], ...] = (
     ("process_cpu_usage", _cpu_s),

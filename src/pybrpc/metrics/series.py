@@ -6,11 +6,11 @@ A series is kept of exposed variables, if `SERIES.start` was called: 174 numbers
 from __future__ import annotations
 
 import enum
-import json
 import math
 from array import array
 from collections.abc import Sequence
 
+from pybrpc.base.lazy_modules import json
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.metrics.registry import exposed
 from pybrpc.metrics.sampler import default_sampler

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pybrpc.naming.interfaces import UpdatePolicy as UpdatePolicy
     from pybrpc.naming.list_keeper import NamingState as NamingState
     from pybrpc.naming.naming_url import NamingUrl as NamingUrl
-    from pybrpc.naming.naming_url import is_naming_url as is_naming_url
     from pybrpc.naming.registration.registration import Registration as Registration
     from pybrpc.naming.registration.registration import RegistrationState as RegistrationState
     from pybrpc.naming.registration.registration import register as register
     from pybrpc.naming.schemes import register_naming_service as register_naming_service
     from pybrpc.naming.server_node import ServerNode as ServerNode
+    from pybrpc.naming.url_scheme import is_naming_url as is_naming_url
     from pybrpc.naming.watching import Watch as Watch
     from pybrpc.naming.watching import watch as watch
     from pybrpc.naming.watching import watched as watched
@@ -58,7 +58,7 @@ _DEFINED_IN = {
     "ServerNode": "pybrpc.naming.server_node",
     "UpdatePolicy": "pybrpc.naming.interfaces",
     "Watch": "pybrpc.naming.watching",
-    "is_naming_url": "pybrpc.naming.naming_url",
+    "is_naming_url": "pybrpc.naming.url_scheme",
     "register": "pybrpc.naming.registration.registration",
     "register_naming_service": "pybrpc.naming.schemes",
     "watch": "pybrpc.naming.watching",

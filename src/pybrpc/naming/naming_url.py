@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import AddressError
+from pybrpc.naming.url_scheme import SCHEME
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}", re.IGNORECASE)
 _SECRET = re.compile(r"((?:password|token|secret)[^=&?]*=)[^&]*", re.IGNORECASE)
 MAX_SHOWN = 500
 _SHORT = {"zk": "zookeeper"}
@@ -33,7 +33,7 @@ class NamingUrl:
         if not isinstance(text, str):
             raise AddressError(f'a naming service is a string like "list://...", not {text!r}')
         scheme, separator, rest = text.strip().partition("://")
-        if not separator or not _SCHEME.fullmatch(scheme):
+        if not separator or not SCHEME.fullmatch(scheme):
             raise AddressError(
                 f"{_shown(text)!r} is no URL of a naming service: "
                 'write one like "list://10.0.0.1:8000,10.0.0.2:8000"'
@@ -52,14 +52,6 @@ class NamingUrl:
 
     def __str__(self) -> str:
         return _shown(f"{self.scheme}://{self.rest}")
-
-
-def is_naming_url(text: object) -> bool:
-    """Whether `text` is a string with a scheme, such as "list://", not the address of a server."""
-    if not isinstance(text, str):
-        return False
-    scheme, separator, _ = text.strip().partition("://")
-    return bool(separator) and _SCHEME.fullmatch(scheme) is not None
 
 
 def _shown(text: str) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.baidu_std import BaiduStd
-from pybrpc.protocols.hulu import HuluPbrpc
 from pybrpc.protocols.protocol import (
     NEED_MORE,
     NOT_MINE,
@@ -15,21 +13,13 @@ from pybrpc.protocols.protocol import (
     ParseOutcome,
     RpcProtocol,
 )
-from pybrpc.protocols.sofa import SofaPbrpc
-
-BAIDU_STD = BaiduStd()
-HULU_PBRPC = HuluPbrpc()
-SOFA_PBRPC = SofaPbrpc()
 
 _TLS_ALERT, _TLS_HANDSHAKE = b"\x15", b"\x16"
 _TLS_MAJOR_VERSION = b"\x03"
 
-PROTOCOLS: tuple[RpcProtocol, ...] = (BAIDU_STD, HULU_PBRPC, SOFA_PBRPC)
-"""All protocols of this package, in the order in which they are tried."""
-
 
 def detect(
-    buffer: IOBuf, limits: ParseLimits, protocols: Sequence[RpcProtocol] = PROTOCOLS
+    buffer: IOBuf, limits: ParseLimits, protocols: Sequence[RpcProtocol]
 ) -> tuple[RpcProtocol | None, ParseOutcome]:
     """The protocol of the message at the front of `buffer`, and the outcome of parsing.
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from pybrpc.iobuf.io_portal import IOPortal
 from pybrpc.iobuf.iobuf import IOBuf
-from pybrpc.protocols.detect import PROTOCOLS, described_start, detect
+from pybrpc.protocols.built_in import framed_protocols
+from pybrpc.protocols.detect import described_start, detect
 from pybrpc.protocols.message import (
     BadMessage,
     Message,
@@ -81,7 +82,7 @@ class MessageCutter(Session):
         self.protocol = protocol
         """The protocol of the first message."""
         if protocols is None:
-            protocols = PROTOCOLS if protocol is None else (protocol,)
+            protocols = framed_protocols() if protocol is None else (protocol,)
         self._openers = protocols
         self._companions: tuple[RpcProtocol, ...] | None = None
         """All protocols that may come after the first message; `None` before they are needed."""

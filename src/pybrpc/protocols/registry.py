@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pybrpc.protocols.detect import PROTOCOLS
-from pybrpc.protocols.http1.http_protocol import HTTP
+from pybrpc.protocols.built_in import BUILT_IN_NAMES, OTHER_NAMES, built_in, framed_protocols
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.protocols.traits import RPC, kind_of
 
@@ -14,9 +13,6 @@ FRAME_METHODS = ("parse", "pack_request", "pack_response")
 
 MORE_METHODS = ("bytes_wanted", "pack_fast_request", "pack_fast_response")
 """The methods of an RpcProtocol that RpcProtocolBase adds."""
-
-BUILT_IN: tuple[Any, ...] = (*PROTOCOLS, HTTP)
-"""The protocols of this package."""
 
 _registered: dict[str, tuple[Any]] = {}
 """By name. `setdefault` decides which of two threads has registered a name."""
@@ -32,8 +28,7 @@ def register_protocol(protocol: RpcProtocol) -> None:
     check_protocol_object(protocol)
     name = protocol.name
     entry = (protocol,)
-    is_built_in = any(known.name == name for known in BUILT_IN)
-    if is_built_in or _registered.setdefault(name, entry) is not entry:
+    if name in BUILT_IN_NAMES or _registered.setdefault(name, entry) is not entry:
         raise ValueError(f"there is a protocol named {name!r} already")
 
 
@@ -49,16 +44,22 @@ def unregister_protocol(name: str) -> None:
 def all_protocols() -> tuple[RpcProtocol, ...]:
     """All protocols, in the order in which they are asked whose the first bytes are."""
     registered = (entry[0] for entry in list(_registered.values()))
-    return (*PROTOCOLS, *registered, HTTP)  # HTTP last: much begins with a word in capitals
+    return (*framed_protocols(), *registered, *map(built_in, OTHER_NAMES))
 
 
 def protocol_named(name: str) -> RpcProtocol:
     """The protocol that is called `name`; a ValueError that lists those there are."""
     if not isinstance(name, str):
         raise TypeError(f'protocol must be a name such as "baidu_std", not {name!r}')
-    known = {protocol.name: protocol for protocol in all_protocols()}
-    if name in known:
-        return known[name]
+    found: RpcProtocol
+    if name in BUILT_IN_NAMES:
+        found = built_in(name)
+        return found
+    entry = _registered.get(name)
+    if entry is not None:
+        found = entry[0]
+        return found
+    known = [protocol.name for protocol in all_protocols()]
     raise ValueError(f"unknown protocol {name!r}; known: {', '.join(known)}")
 
 

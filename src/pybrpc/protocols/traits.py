@@ -19,6 +19,8 @@ from pybrpc.protocols.streaming.streaming_rpc import STREAMING_RPC
 RPC: Final = "rpc"
 """The kind of protocols whose frames may share a connection."""
 
+HTTP_KIND: Final = "http"
+
 MAX_DETECT_BYTES = 28
 """No protocol looks at more bytes than these to say whether a connection is its own."""
 

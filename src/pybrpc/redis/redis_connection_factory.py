@@ -42,6 +42,10 @@ class RedisConnectionFactory(ConnectionFactory):
         return RedisCutter(self.limits.max_body_size)
 
     def _connection(
-        self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None
+        self,
+        socket: Socket,
+        timeouts: TimeoutQueues,
+        owner: ConnectionOwner | None,
+        setup: SocketSetup,
     ) -> ClientConnection:
         return RedisConnection(socket, timeouts, owner)

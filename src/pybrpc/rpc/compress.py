@@ -79,6 +79,11 @@ def compress_name(compress_type: int) -> str:
     return "unknown" if handler is None else handler.name
 
 
+def can_compress(compress_type: int) -> bool:
+    """Whether bodies may have that type; the package that it needs may be missing."""
+    return not compress_type or compress_type in _HANDLERS
+
+
 def as_compress_type(number: int) -> int:
     """The CompressType with that number, or the number itself if there is none."""
     return _TYPES.get(number, number)

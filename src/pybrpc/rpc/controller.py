@@ -33,7 +33,7 @@ from pybrpc.rpc.controller_values import (
     restored,
 )
 from pybrpc.rpc.hash_key import HashKeyOf
-from pybrpc.rpc.http import HttpHeader, HttpHeaderOf, progressive_attachment_of
+from pybrpc.rpc.http_attributes import HttpHeaderOf, progressive_attachment_of
 from pybrpc.rpc.misnamed import CANCEL_FUTURE, SET_TIMEOUT, Misnamed, without_misnamed
 from pybrpc.transport.interfaces import TlsInfo
 
@@ -128,7 +128,7 @@ class Controller:
         self.tls: TlsInfo | None = None
         """In a handler: the TLS version and cipher, and the caller's certificate if it sent one;
         `None` without TLS."""
-        self._http_request: HttpHeader | None = None
+        self._http_request: Any = None
         self._request_attachment: IOBuf | None = None
         self._request_user_fields: dict[str, str] | None = None
         self._server_identity = ""
@@ -155,7 +155,7 @@ class Controller:
         self._response_checksum_type: int | None = _NOT_CHECKSUMMED
         self._response_checksum_attachment: bool | None = False
         self._checksum_value = b""
-        self._http_response: HttpHeader | None = None
+        self._http_response: Any = None
         self._response_attachment: IOBuf | None = None
         self._response_user_fields: dict[str, str] | None = None
 
@@ -344,7 +344,7 @@ class Controller:
 
     @property
     def response_user_fields(self) -> dict[str, str]:
-        """Names and values that the handler adds to the response."""
+        """Names and values that the handler adds to the response, also to a failed one."""
         if self._response_user_fields is None:
             self._response_user_fields = {}
         return self._response_user_fields

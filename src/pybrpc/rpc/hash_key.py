@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Self, overload
+
+from pybrpc.base.lazy_modules import hashlib
 
 MAX_KEY = 2**64 - 1
 MAX_REQUEST_CODE = 2**32 - 1

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
 from pybrpc.errors import StreamingMethodError
@@ -140,11 +138,15 @@ def method_of(method: MethodDescriptor) -> Method:
     if is_streaming(method):
         name = f"{method.containing_service.full_name}.{method.name}"
         raise StreamingMethodError(f"{name} streams, and a unary method is needed")
+    # The module that has the service has imported these. Here they would be imported for all.
+    from google.protobuf.descriptor_pb2 import MethodOptions
+    from google.protobuf.message_factory import GetMessageClass
+
     return Method(
         service_name=method.containing_service.full_name,
         name=method.name,
-        request_type=MessageType(message_factory.GetMessageClass(method.input_type)),
-        response_type=MessageType(message_factory.GetMessageClass(method.output_type)),
+        request_type=MessageType(GetMessageClass(method.input_type)),
+        response_type=MessageType(GetMessageClass(method.output_type)),
         is_idempotent=method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN,
         index=method.index,
     )

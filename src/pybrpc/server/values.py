@@ -63,6 +63,12 @@ class UnfinishedConnection:
     holds: int = 0
     """Its users beside the requests, such as streams."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is lost if it is closed now."""
+        has_work = self.running or self.unwritten_bytes or self.holds
+        return self.state != "gone" and bool(has_work)
+
     def __str__(self) -> str:
         held = f"{self.holds} streams or other users, " if self.holds else ""
         return (

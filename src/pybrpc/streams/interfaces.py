@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pybrpc.base.byte_budget import ByteBudget
@@ -48,6 +49,9 @@ class StreamPlace(Protocol):
 
     def next_window(self, options: StreamOptions, window: int, has_window: bool) -> int:
         """The window after a FEEDBACK. With the lock of the queue."""
+
+    def refuse(self, remote_ids: Sequence[int]) -> None:
+        """Reset streams of the peer that have none here."""
 
     def write_control(self, frame: bytes) -> None:
         """Write a small frame, whatever is queued. It is lost with the connection."""

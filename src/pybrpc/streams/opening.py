@@ -15,11 +15,12 @@ from typing import Any
 
 from pybrpc.errors import ErrorCode, ProtocolError, RpcError
 from pybrpc.iobuf.iobuf import iobuf_of
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse, StreamSettings
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.stream_options import StreamOptions
 from pybrpc.streams.core import StreamCore
+from pybrpc.streams.interfaces import StreamPlace
 from pybrpc.streams.table import StreamTable, new_stream_id
 
 Deliver = Callable[[RpcResponse], None]
@@ -115,7 +116,9 @@ class StreamOpening:
             socket.fail(ProtocolError(text, peer=peer, is_remote=True))
             return
         if not response.error_code:
-            self._accept(response)
+            self._accept(response, core.table)
+        else:
+            core.table.refuse(_ids_of(response))
         assert self._deliver is not None
         self._deliver(response)
 
@@ -125,7 +128,7 @@ class StreamOpening:
         assert self._deliver is not None
         self._deliver(RpcResponse(self.correlation_id, int(ErrorCode.ECONNRESET), text))
 
-    def _accept(self, response: RpcResponse) -> None:
+    def _accept(self, response: RpcResponse, table: StreamPlace) -> None:
         """Open the streams, or make `response` an error."""
         settings = response.stream_settings
         cores = self.cores
@@ -133,7 +136,7 @@ class StreamOpening:
             response.error_code = int(ErrorCode.EREQUEST)
             response.error_text = "The server didn't accept the stream"
             return
-        remote_ids = (settings.stream_id, *settings.extra_stream_ids)
+        remote_ids = _ids_of(response)
         for core, remote_id in zip(cores, remote_ids, strict=False):
             core.connect(remote_id, bool(settings.need_feedback), bool(settings.writable))
             core.open()
@@ -141,6 +144,7 @@ class StreamOpening:
             response.error_code = int(ErrorCode.EREQUEST)
             text = f"The server accepted {len(remote_ids)} streams instead of {len(cores)}"
             response.error_text = text
+            table.refuse(remote_ids[len(cores) :])
 
     # --- inside ---
 
@@ -160,7 +164,10 @@ class StreamOpening:
 def ids_of_answer(data: bytes) -> list[int]:
     """The ids of the server's streams in an answer for which nobody waits any more."""
     response = BAIDU_STD.parse(iobuf_of(data), ParseLimits())
-    if type(response) is not RpcResponse or response.stream_settings is None:
-        return []
+    return _ids_of(response) if type(response) is RpcResponse else []
+
+
+def _ids_of(response: RpcResponse) -> list[int]:
+    """The ids of the server's streams."""
     settings = response.stream_settings
-    return [settings.stream_id, *settings.extra_stream_ids]
+    return [] if settings is None else [settings.stream_id, *settings.extra_stream_ids]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pybrpc.base.byte_budget import ByteBudget
@@ -215,8 +214,7 @@ class StreamTable:
         kind, source = frame.frame_type, frame.source_stream_id
         if kind == DATA and frame.stream_id in self._abandoned and self._on_late_answer:
             del self._abandoned[frame.stream_id]
-            for remote_id in self._on_late_answer(frame.data)[:MAX_STREAMS_PER_REQUEST]:
-                self.write_control(pack_rst(remote_id))
+            self.refuse(self._on_late_answer(frame.data))
             return
         if kind not in (DATA, CLOSE) or source == NO_STREAM or source in self._answered:
             return
@@ -225,6 +223,12 @@ class StreamTable:
             self.write_control(pack_rst(source))
 
     # --- for its streams ---
+
+    def refuse(self, remote_ids: Sequence[int]) -> None:
+        """Reset streams of the peer that have none here, in a turn. If they are too many for one
+        request, only the first ones."""
+        for remote_id in remote_ids[:MAX_STREAMS_PER_REQUEST]:
+            self.write_control(pack_rst(remote_id))
 
     def write_control(self, frame: bytes) -> None:
         """Write a small frame, whatever is queued. It is lost with the connection."""
@@ -296,7 +300,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 def new_stream_id() -> int:
     """A new id, which nobody can guess."""
-    return secrets.randbits(ID_BITS)
+    return int.from_bytes(os.urandom(8)) >> (64 - ID_BITS)
 
 
 def _remember(ids: OrderedDict[int, None], new: int) -> None:

@@ -50,6 +50,9 @@ _REAL = (
 """Modules, and packages, that keep the real clock."""
 
 _IMPORTED_LATE = (
+    "pybrpc.client.cluster.cluster_source",
+    "pybrpc.client.cluster.finding",
+    "pybrpc.client.cluster.turns",
     "pybrpc.client.combo.call_form",
     "pybrpc.client.combo.combo_call",
     "pybrpc.client.combo.selective_call",

@@ -17,9 +17,10 @@ from google.protobuf.message import Message
 
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.errors import NoMethodError, RpcError
+from pybrpc.rpc.attribute_names import RESERVED, attribute_names
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method, methods_of
-from pybrpc.server.calls.typed_service import TypedService, service_of
+from pybrpc.server.calls.typed_service import NamesHandlers, TypedService, service_of
 from pybrpc.transport.runtime import default_runtime
 
 Answer = Message | BaseException | type[BaseException] | Callable[[Any, Controller], Any]
@@ -33,8 +34,9 @@ class FakeMethod:
     the FakeMethod.
     """
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, attribute: str) -> None:
         self._method = method
+        self._attribute = attribute
         self._answer: Answer | None = None
         self._next: deque[Answer] = deque()
         self._delay_s = 0.0
@@ -126,8 +128,8 @@ class FakeMethod:
             return self._answer
         name = self._method.full_name
         raise NoMethodError(
-            f"the test has not set what {name} answers: call .{self.name}.answers(...) of the "
-            "FakeService"
+            f"the test has not set what {name} answers: call .{self._attribute}.answers(...) of "
+            "the FakeService"
         )
 
     def _checked(self, answer: Any) -> Answer:
@@ -153,7 +155,11 @@ class FakeMethod:
         return f"<FakeMethod {self._method.full_name}, {self.calls} calls>"
 
 
-class FakeService:
+_OWN = frozenset({"calls", "reset", "service", "_attributes", "_handler_names", "_methods"})
+"""Attributes of a FakeService that are no methods of the service."""
+
+
+class FakeService(NamesHandlers):
     """A service for tests: each method of the .proto file is an attribute, a `FakeMethod`.
 
         fake = FakeService(EchoServiceBase)
@@ -164,10 +170,13 @@ class FakeService:
 
     `service` is a generated class, a `pybrpc.TypedService`, or a service descriptor; TypeError for
     others. A method that was not set fails with ENOMETHOD. For `channel_for`, or for any server:
-    `server.add_service(fake.service, fake)`.
-    Methods that stream are not served, and have no attribute. A method that is named like an
-    attribute of this class, "service" or "reset", is reached as `fake["service"]` alone, and can't
-    be served.
+    `server.add_service(fake.service, fake)`. Methods that stream are not served, and have no
+    attribute.
+
+    A method has the attribute that it has in generated classes: `import` is `fake.import_`. One
+    that is named like an attribute of this class has an underscore too: `fake.service_`,
+    `fake.calls_`, `fake.reset_`. `fake["import"]` takes the name of the .proto file, any name;
+    KeyError if there is no such method.
     """
 
     def __init__(self, service: ServiceDescriptor | type[TypedService]) -> None:
@@ -175,7 +184,10 @@ class FakeService:
             kind = type(service).__name__
             raise TypeError(f"{kind}(...) is an object: pass its class, {kind}")
         descriptor = service_of(service) if isinstance(service, type) else service
-        self._methods = {method.name: FakeMethod(method) for method in methods_of(descriptor)}
+        methods = methods_of(descriptor)
+        names = attribute_names((each.name for each in descriptor.methods), RESERVED | _OWN)
+        self._methods = {each.name: FakeMethod(each, names[each.name]) for each in methods}
+        self._attributes = {names[name]: method for name, method in self._methods.items()}
         self.service = descriptor
         """The descriptor of the service."""
 
@@ -184,14 +196,18 @@ class FakeService:
         return self._methods[name]
 
     def __getattr__(self, name: str) -> FakeMethod:
-        methods: dict[str, FakeMethod] = self.__dict__.get("_methods", {})
+        methods: dict[str, FakeMethod] = self.__dict__.get("_attributes", {})
         if name in methods:
             return methods[name]
         known = ", ".join(methods) or "none"
         raise AttributeError(f"a FakeService has the methods of its service, {known}: no {name!r}")
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._methods]
+        return [*super().__dir__(), *self._attributes]
+
+    def _handler_names(self) -> dict[str, str]:
+        """See `NamesHandlers`."""
+        return {method.name: attribute for attribute, method in self._attributes.items()}
 
     @property
     def calls(self) -> int:

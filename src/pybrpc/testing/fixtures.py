@@ -8,8 +8,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.channel import Channel
-from pybrpc.client.channel.cluster_options import Servers
 from pybrpc.client.channel.options import ChannelOptions
+from pybrpc.client.channel.servers import Servers
 from pybrpc.server import Server
 from pybrpc.server.calls.typed_service import TypedService
 from pybrpc.testing.fake_service import FakeService

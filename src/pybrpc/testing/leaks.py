@@ -19,6 +19,9 @@ from pybrpc.transport.socket_table import SOCKETS
 
 DEFAULT_GRACE_S = 5.0
 
+CANCEL_TURNS = 100
+"""Turns of a loop in which tasks that were canceled may end."""
+
 _SHARED_THREADS = {
     "pybrpc-dispatcher-standby",
     "pybrpc-resolve",
@@ -91,7 +94,7 @@ class LeakCheck:
         forget_poller()
         gc.collect()  # what only a circle of references keeps is no leak
         found = _found()
-        found["task"] = self._lost_tasks if tasks is None else tasks
+        found["task"] = self._lost_tasks | (tasks or {})
         return [
             f"{kind}: {text}{self._where(thing)}"
             for kind, things in found.items()
@@ -113,15 +116,15 @@ class LeakCheck:
         self._made_at[thread] = line
 
     def note_tasks(self, tasks: Things) -> None:
-        """`asyncio.run` would cancel these tasks without a word."""
+        """The end of their loop cancels these tasks without a word, or they are never run again."""
         self._lost_tasks.update(tasks)
 
 
 class _Watch:
     """Sees, while there are checks, where threads are started and how loops end.
 
-    Checks may overlap in any order: the first one has both functions replaced, the last one puts
-    back what was there.
+    Checks may overlap in any order: the first one has the methods replaced, the last one puts back
+    what was there.
     """
 
     def __init__(self) -> None:
@@ -147,34 +150,68 @@ class _Watch:
                 self._undo.pop()()
 
     def _watch_threads(self) -> None:
-        start = threading.Thread.start
-
-        def start_and_note(thread: threading.Thread) -> None:
+        def note_and_start(start: Callable[..., None], thread: threading.Thread) -> None:
             line = _caller_of()
             for check in self._checks:
                 check.note_thread(thread, line)
             start(thread)
 
-        def undo() -> None:
-            threading.Thread.start = start  # type: ignore[method-assign]
-
-        threading.Thread.start = start_and_note  # type: ignore
-        self._undo.append(undo)
+        self._replace(threading.Thread, "start", note_and_start)
 
     def _watch_loops(self) -> None:
-        leave = asyncio.Runner.__exit__
+        """Look at the tasks before `asyncio.Runner`, so `asyncio.run` too, cancels them, and when a
+        loop is closed, which leaves them as they are. A runner whose block has raised ends as that
+        error wants it."""
+        raising: set[int] = set()
 
-        def look_and_leave(runner: asyncio.Runner, kind: Any, *rest: Any) -> None:
-            if kind is None and (checks := self._checks):
-                lost: Things = {id(task): text for task, text in _tasks(runner.get_loop()).items()}
-                for check in checks:
-                    check.note_tasks(lost)
-            leave(runner, kind, *rest)
+        def look_and_cancel(close: Callable[..., None], runner: asyncio.Runner) -> None:
+            loop = vars(runner).get("_loop")
+            try:
+                if loop is not None and id(runner) not in raising:
+                    _end_canceled(loop)
+                    self._note_tasks_of(loop)
+            finally:
+                close(runner)
+
+        def leave(leave: Callable[..., None], runner: asyncio.Runner, *error: Any) -> None:
+            if error[0] is not None:
+                raising.add(id(runner))
+            try:
+                leave(runner, *error)
+            finally:
+                raising.discard(id(runner))
+
+        def look_and_close(close: Callable[..., None], loop: asyncio.AbstractEventLoop) -> None:
+            self._note_tasks_of(loop)
+            close(loop)
+
+        self._replace(asyncio.Runner, "close", look_and_cancel)
+        self._replace(asyncio.Runner, "__exit__", leave)
+        self._replace(asyncio.BaseEventLoop, "close", look_and_close)
+        uvloop: Any = sys.modules.get("uvloop")
+        if uvloop is not None:
+            self._replace(uvloop.Loop, "close", look_and_close)
+
+    def _note_tasks_of(self, loop: asyncio.AbstractEventLoop) -> None:
+        lost: Things = {object(): text for text in _tasks(loop).values()}
+        for check in self._checks:
+            check.note_tasks(lost)
+
+    def _replace(self, owner: type, name: str, function: Callable[..., None]) -> None:
+        """Have `function` be called instead of a method, with that method as first argument."""
+        is_own = name in vars(owner)
+        method = getattr(owner, name)
+
+        def replaced(*arguments: Any) -> None:
+            function(method, *arguments)
 
         def undo() -> None:
-            asyncio.Runner.__exit__ = leave  # type: ignore[method-assign]
+            if is_own:
+                setattr(owner, name, method)
+            else:
+                delattr(owner, name)
 
-        asyncio.Runner.__exit__ = look_and_leave  # type: ignore[method-assign]
+        setattr(owner, name, replaced)
         self._undo.append(undo)
 
 
@@ -195,8 +232,11 @@ def assert_no_leaks(*, grace: float = DEFAULT_GRACE_S) -> LeakCheck:
     leak; the block waits that long at most, and not at all if nothing is left. The dispatcher
     thread and the other threads that pybrpc keeps for the whole process don't count.
 
-    While the block runs it watches `threading.Thread.start` and the end of `asyncio.run`, in the
-    whole process: other threads should start nothing meanwhile. If the block raises, that error
+    A task that was canceled is none either if it ends without waiting for anything more; one that
+    its loop is closed with is.
+
+    While the block runs it watches `threading.Thread.start` and the ends of loops, in the whole
+    process: other threads should start nothing meanwhile. If the block raises, that error
     comes out, and nothing is checked.
     """
     grace_s = checked_timeout_s(grace, "grace")
@@ -263,6 +303,17 @@ def _tasks(loop: asyncio.AbstractEventLoop | None = None) -> Things:
         for task in asyncio.all_tasks(loop)
         if task is not running
     }
+
+
+def _end_canceled(loop: asyncio.AbstractEventLoop) -> None:
+    """Let tasks end that were canceled and wait for nothing more. A task that waits for a task, and
+    so on, needs as many turns of the loop."""
+    for _ in range(CANCEL_TURNS):
+        if loop.is_closed() or loop.is_running():
+            return
+        if not any(task.cancelling() for task in asyncio.all_tasks(loop)):
+            return
+        loop.run_until_complete(asyncio.sleep(0))
 
 
 def _place_of(task: asyncio.Task[Any]) -> str:

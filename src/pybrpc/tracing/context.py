@@ -15,11 +15,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pybrpc.protocols.http1.headers import HttpHeaders
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.tracing.ids import COUNT_64, MASK_64, as_signed, as_unsigned
 from pybrpc.tracing.span import Span
+
+if TYPE_CHECKING:
+    from pybrpc.protocols.http1.headers import HttpHeaders
 
 TRACE_ID = "x-bd-trace-id"
 SPAN_ID = "x-bd-span-id"

@@ -15,7 +15,7 @@ from bench.peers.baidu_socket import (
     varint,
 )
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.protocol import ParseLimits
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pybrpc.base.flag_values import FLAGS
+from pybrpc.base.held_flag import HeldFlag
 from pybrpc.builtin.page import PageResponse
 from pybrpc.builtin.registry import run_page
 from pybrpc.protocols.http1 import HttpHeaders
@@ -83,6 +84,35 @@ def test_a_bad_value_changes_nothing(value: str) -> None:
     found = post("slow_ms", value)
     assert found.status == 400
     assert value_of("slow_ms") == 500
+
+
+def test_a_holder_has_a_flag_be_true_for_a_while() -> None:
+    flag = FLAGS.add(HeldFlag("sampling", "Requests are sampled", None))
+    first, second = b"holder=a", b"holder=b"
+    found = post("sampling", "", body=b"value=true&seconds=30&" + first)
+    assert found.body == "Set `sampling' to true for 30 seconds\n"
+    assert "sampling (R) | true (default:false) |" in str(get("/flags").body)
+    assert post("sampling", "", body=b"value=true&seconds=1e3&" + second).status == 200
+    text = str(post("sampling", "", body=b"value=false&" + first).body)
+    assert text == "`sampling' is still true: its value is true, or another one holds it\n"
+    found = post("sampling", "", body=b"value=false&" + second)
+    assert found.body == "Set `sampling' to false\n"
+    assert not flag.current()
+
+
+@pytest.mark.parametrize(
+    "fields", ["value=true", "value=true&seconds=x", "value=true&seconds=nan", "value=&seconds=1"]
+)
+def test_a_hold_of_no_sense_is_refused(fields: str) -> None:
+    flag = FLAGS.add(HeldFlag("sampling", "Requests are sampled", None))
+    assert post("sampling", "", body=f"holder=a&{fields}".encode()).status == 400
+    assert not flag.current()
+
+
+def test_a_flag_that_can_not_be_held_says_so() -> None:
+    found = post("log_bodies", "", body=b"value=true&holder=a&seconds=1")
+    assert (found.status, value_of("log_bodies")) == (400, False)
+    assert "it can't be held: leave out the field 'holder'" in str(found.body)
 
 
 def test_a_form_without_the_field_is_refused() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pybrpc.metrics import histogram
 from pybrpc.metrics.histogram import (
     MAX_BUCKETS,
     MAX_RELATIVE_ERROR,
@@ -97,3 +98,7 @@ def test_known_maximum_is_not_exceeded() -> None:
 def test_buckets_that_get_empty_are_removed() -> None:
     assert taken_out({1: 2, 2: 3}, {1: 2, 2: 1, 9: 1}) == {2: 2}
     assert added({1: 2}, {1: 1, 2: 3}) == {1: 3, 2: 3}
+
+
+def test_table_of_small_values_has_their_buckets() -> None:
+    assert tuple(map(bucket_of, range(4096))) == histogram._BUCKETS

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pybrpc.errors import AddressError
-from pybrpc.naming.naming_url import NamingUrl, is_naming_url, parse_hosts, split_user
+from pybrpc.naming.naming_url import NamingUrl, parse_hosts, split_user
+from pybrpc.naming.url_scheme import is_naming_url
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.chooser import Chooser, new_server_session
-from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.message import Message, RpcRequest
 from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.ordered_session import OrderedSession

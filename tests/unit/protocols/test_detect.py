@@ -3,12 +3,9 @@ from __future__ import annotations
 import pytest
 
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.baidu_std import BaiduStd
-from pybrpc.protocols.detect import (
-    BAIDU_STD,
-    PROTOCOLS,
-    detect,
-)
+from pybrpc.protocols.baidu_std import BAIDU_STD, BaiduStd
+from pybrpc.protocols.built_in import framed_protocols
+from pybrpc.protocols.detect import detect
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.protocol import (
     NEED_MORE,
@@ -36,7 +33,10 @@ STRANGE = Strange()
 
 def test_detect_returns_the_protocol_of_a_message() -> None:
     request = RpcRequest(1, "S", "M", b"x")
-    assert detect(BAIDU_STD.pack_request(request), LIMITS) == (BAIDU_STD, request)
+    assert detect(BAIDU_STD.pack_request(request), LIMITS, framed_protocols()) == (
+        BAIDU_STD,
+        request,
+    )
 
 
 def test_detect_needs_more_bytes_for_an_ambiguous_start() -> None:
@@ -61,27 +61,27 @@ def test_detect_returns_broken_for_an_unknown_start() -> None:
 
 
 def test_detect_returns_the_protocol_of_a_broken_message() -> None:
-    protocol, outcome = detect(IOBuf(b"PRPC" + b"\x00" * 7 + b"\x01"), LIMITS)
+    protocol, outcome = detect(IOBuf(b"PRPC" + b"\x00" * 7 + b"\x01"), LIMITS, framed_protocols())
     assert protocol is BAIDU_STD
     assert isinstance(outcome, Broken)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.name)
+@pytest.mark.parametrize("protocol", framed_protocols(), ids=lambda each: each.name)
 def test_every_protocol_is_detected_by_its_first_byte(protocol: RpcProtocol) -> None:
     request = RpcRequest(1, "S", "M", b"x")
     whole = bytes(protocol.pack_request(request))
     for size in range(1, len(whole)):
-        assert detect(IOBuf(whole[:size]), LIMITS) == (protocol, NEED_MORE)
-    assert detect(IOBuf(whole), LIMITS) == (protocol, request)
+        assert detect(IOBuf(whole[:size]), LIMITS, framed_protocols()) == (protocol, NEED_MORE)
+    assert detect(IOBuf(whole), LIMITS, framed_protocols()) == (protocol, request)
 
 
 def test_an_empty_buffer_may_become_any_protocol() -> None:
-    assert detect(IOBuf(), LIMITS) == (None, NEED_MORE)
+    assert detect(IOBuf(), LIMITS, framed_protocols()) == (None, NEED_MORE)
 
 
 @pytest.mark.parametrize("start", [b"HTTP/1.1", b"HULX", b"SOFX", b"STRM", b"hulu", b"\0\0\0\0"])
 def test_start_of_no_protocol_is_broken(start: bytes) -> None:
-    assert detect(IOBuf(start), LIMITS) == (
+    assert detect(IOBuf(start), LIMITS, framed_protocols()) == (
         None,
         Broken(f"no known protocol starts with {start!r}"),
     )

@@ -9,9 +9,9 @@ import pytest
 from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols import frames
-from pybrpc.protocols.detect import HULU_PBRPC, SOFA_PBRPC
 from pybrpc.protocols.framed import UNDECODABLE, FramedProtocol
 from pybrpc.protocols.frames import MAX_OVERSIZED_META
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.hulu.schema import HuluRpcResponseMeta
 from pybrpc.protocols.message import (
     BadMessage,
@@ -28,6 +28,7 @@ from pybrpc.protocols.protocol import (
     ParseLimits,
     ParseOutcome,
 )
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from pybrpc.testing.check_protocol import Sample, pack, parse_all
 
 DEFAULT = ParseLimits()

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from pybrpc.base.guard import UserCodeError
-from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC, SOFA_PBRPC
+from pybrpc.protocols.baidu_std import BAIDU_STD
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.hulu.schema import HuluRpcRequestMeta
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.protocol import ParseLimits
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from pybrpc.protocols.streaming.stream_frame import (
     data_meta,
     pack_close,

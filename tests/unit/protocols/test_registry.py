@@ -6,20 +6,27 @@ from typing import Any
 
 import pytest
 
-from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC, PROTOCOLS, SOFA_PBRPC
+from pybrpc.protocols.baidu_std import BAIDU_STD
+from pybrpc.protocols.built_in import framed_protocols
 from pybrpc.protocols.http1.http_protocol import HTTP
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.registry import (
     all_protocols,
     protocol_named,
     register_protocol,
     unregister_protocol,
 )
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from tests.peers.line_protocols import JSON_LINES, JsonLines
 
 
 def test_protocol_is_found_by_the_name_that_brpc_has_for_it() -> None:
     names = ("baidu_std", "hulu_pbrpc", "sofa_pbrpc")
-    assert tuple(map(protocol_named, names)) == (BAIDU_STD, HULU_PBRPC, SOFA_PBRPC) == PROTOCOLS
+    assert (
+        tuple(map(protocol_named, names))
+        == (BAIDU_STD, HULU_PBRPC, SOFA_PBRPC)
+        == framed_protocols()
+    )
 
 
 def test_unknown_name_of_a_protocol_is_refused_with_a_list_of_the_known_ones() -> None:
@@ -40,7 +47,7 @@ def json_lines() -> Iterator[None]:
 @pytest.mark.usefixtures("json_lines")
 def test_registered_protocol_is_known_by_its_name() -> None:
     assert protocol_named("json_lines") is JSON_LINES
-    assert all_protocols() == (*PROTOCOLS, JSON_LINES, HTTP)
+    assert all_protocols() == (*framed_protocols(), JSON_LINES, HTTP)
 
 
 @pytest.mark.usefixtures("json_lines")

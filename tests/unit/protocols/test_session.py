@@ -8,7 +8,7 @@ import pytest
 
 from pybrpc.base.user_code_error import UserCodeError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import Message, RpcRequest
 from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.protocol import Broken

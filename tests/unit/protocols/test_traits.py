@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC, SOFA_PBRPC
+from pybrpc.protocols.baidu_std import BAIDU_STD
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.ordered_session import OrderedSession
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.protocols.session import Session, Side
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from pybrpc.protocols.traits import (
     MAX_DETECT_BYTES,
     Detection,

@@ -10,7 +10,7 @@ import pytest
 
 import pybrpc
 from pybrpc.base.backoff import Backoff
-from pybrpc.client.calls.retry import RetryPolicy, may_have_run
+from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.errors import (
     BadRequestError,
     BadResponseError,
@@ -143,7 +143,7 @@ def test_a_retry_policy_repeats_what_may_have_run_only_by_its_own_judgement(
         retry = channel.call_options.retry
     for phase, name in ((Phase.QUEUED, "unsent"), (Phase.SENT, "sent"), (Phase.WAITING, "sent")):
         error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "broken", phase=phase)
-        is_allowed = retry.may_have_run or not may_have_run(error)
+        is_allowed = retry.may_have_run or not error.may_have_run
         assert (is_allowed and retry.may_retry(error)) is (name in repeats.split())
     assert retry.backoff is (policy and policy.backoff)
 

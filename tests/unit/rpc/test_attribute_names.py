@@ -35,6 +35,11 @@ def test_name_of_the_library_gets_an_underscore() -> None:
     assert attribute_names(["SERVICE"]) == {"SERVICE": "SERVICE_"}
 
 
+def test_other_names_may_be_reserved() -> None:
+    found = attribute_names(["calls", "calls_", "SERVICE"], {"calls"})
+    assert found == {"calls": "calls__", "calls_": "calls_", "SERVICE": "SERVICE"}
+
+
 def test_name_that_a_class_would_change_gets_a_prefix() -> None:
     assert attribute_names(["__x", "__init__"]) == {"__x": "rpc__x", "__init__": "rpc__init__"}
 

@@ -14,6 +14,7 @@ from pybrpc.rpc.compress import (
     MAX_STREAMS,
     CompressType,
     as_compress_type,
+    can_compress,
     compress,
     compress_name,
     decompress,
@@ -26,6 +27,11 @@ BODY = b"it was the best of times, it was the worst of times, " * 100
 
 every_type = pytest.mark.parametrize("kind", [SNAPPY, GZIP, ZLIB])
 every_zlib = pytest.mark.parametrize("kind", [GZIP, ZLIB])
+
+
+def test_types_without_code_are_known() -> None:
+    assert [kind for kind in CompressType if not can_compress(kind)] == [CompressType.LZ4]
+    assert not can_compress(77)
 
 
 def test_numbers_are_those_of_brpc() -> None:

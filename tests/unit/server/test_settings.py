@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pybrpc.protocols.registry import BUILT_IN
+from pybrpc.protocols.built_in import BUILT_IN_NAMES
+from pybrpc.protocols.registry import all_protocols
 from pybrpc.server import Server, settings
 from pybrpc.server.settings import (
     ServerOptions,
@@ -138,9 +139,9 @@ def test_room_for_connections_is_nine_tenths_of_the_files(
 
 
 def test_protocols_by_their_names() -> None:
-    names = [protocol.name for protocol in BUILT_IN]
-    assert protocols_named([]) == BUILT_IN
+    names = list(BUILT_IN_NAMES)
+    assert protocols_named([]) == all_protocols()
     assert [protocol.name for protocol in protocols_named(names[:1])] == names[:1]
-    assert list(protocols_named(" ".join(names))) == list(BUILT_IN)
+    assert list(protocols_named(" ".join(names))) == list(all_protocols())
     with pytest.raises(ValueError, match="unknown protocol 'thrift' in enabled_protocols; known: "):
         protocols_named(["thrift"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pybrpc.errors import ErrorCode, LimitReachedError, ProtocolError, make_rpc_error
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse, StreamSettings
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.protocols.streaming.stream_frame import CLOSE, DATA, FEEDBACK, RST, StreamFrame
@@ -71,7 +71,7 @@ def test_another_number_of_streams_is_an_error(side: StreamSide, ids: tuple[int,
     assert answer.error_code == ErrorCode.EREQUEST
     assert f"accepted {len(ids)} streams instead of 2" in answer.error_text
     call.opening.fail(TOO_LATE)
-    assert side.sent_kinds() == [RST] * min(len(ids), 2)
+    assert side.sent_kinds() == [RST] * len(ids)
     side.check_idle()
 
 
@@ -91,6 +91,18 @@ def test_error_is_delivered_as_it_is(side: StreamSide) -> None:
     (answer,) = call.answers
     assert (answer.error_code, answer.error_text) == (77, "no way")
     assert not call.opening.is_open
+    call.opening.fail(TOO_LATE)
+    assert side.sent_kinds() == []
+
+
+def test_streams_that_the_server_has_though_the_call_fails_are_reset(side: StreamSide) -> None:
+    """bRPC: Controller::HandleStreamConnection."""
+    call = Attached(side)
+    call.answer(10, 11, error_code=77)
+    assert not call.opening.is_open
+    call.opening.fail(TOO_LATE)
+    assert side.sent_kinds() == [RST, RST]
+    side.check_idle()
 
 
 @pytest.mark.parametrize("data", [b"", b"garbage", b"PRPC"])

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from pybrpc.errors import ErrorCode, LimitReachedError, RpcError, make_rpc_error
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse, StreamSettings
 from pybrpc.protocols.streaming.stream_frame import (
     CLOSE,

@@ -4,10 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 
 import pybrpc
 from pybrpc.errors import InternalServerError, NoMethodError, RpcTimeoutError
 from pybrpc.testing import FakeService, aio, channel_for, fake_clock
+from pybrpc.testing.fake_service import _OWN
 from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse
 from tests.peers.streaming import MIXED
@@ -229,3 +233,74 @@ def test_methods_that_stream_are_left_out() -> None:
 def test_fakes_say_what_they_are(fake: FakeService) -> None:
     assert repr(fake) == "<FakeService conformance.EchoService, 0 calls>"
     assert repr(fake.Echo) == "<FakeMethod conformance.EchoService.Echo, 0 calls>"
+
+
+ODD_NAMES = {
+    "class": "class_",
+    "None": "None_",
+    "import": "import__",
+    "import_": "import_",
+    "print": "print",
+    "answers": "answers",
+    "calls": "calls_",
+    "reset": "reset_",
+    "service": "service_",
+    "SERVICE": "SERVICE_",
+    "_methods": "_methods_",
+    "_handler_names": "_handler_names_",
+    "__init__": "rpc__init__",
+    "__class__": "rpc__class__",
+    "__getattr__": "rpc__getattr__",
+}
+"""Names of methods, and their attributes."""
+
+
+def odd_service() -> Any:
+    """The descriptor of a service whose methods have these names."""
+    file = FileDescriptorProto(name="odd.proto", package="odd", syntax="proto3")
+    file.message_type.add(name="Text").field.add(name="text", number=1, type=9, label=1)
+    service = file.service.add(name="Odd")
+    for name in ODD_NAMES:
+        service.method.add(name=name, input_type=".odd.Text", output_type=".odd.Text")
+    pool = DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindServiceByName("odd.Odd")
+
+
+def test_method_of_any_name_is_set_served_and_read() -> None:
+    descriptor = odd_service()
+    fake = FakeService(descriptor)
+    text: Any = GetMessageClass(descriptor.file.message_types_by_name["Text"])
+    for name, attribute in ODD_NAMES.items():
+        assert getattr(fake, attribute) is fake[name]
+        assert attribute in dir(fake)
+        getattr(fake, attribute).answers(text(text=name))
+    with channel_for(fake, timeout=WAIT_S) as channel:
+        methods = vars(pybrpc.Stub(descriptor, channel))
+        for name in ODD_NAMES:
+            assert methods[name](text(text="hello")).text == name
+            assert fake[name].requests == [text(text="hello")]
+    assert (fake.service, fake.calls) == (descriptor, len(ODD_NAMES))
+    fake.reset()
+    assert fake.calls == 0
+
+
+def test_method_that_was_not_set_says_its_attribute() -> None:
+    descriptor = odd_service()
+    text: Any = GetMessageClass(descriptor.file.message_types_by_name["Text"])
+    with channel_for(FakeService(descriptor), timeout=WAIT_S) as channel:
+        methods = vars(pybrpc.Stub(descriptor, channel))
+        with pytest.raises(NoMethodError, match=r"odd\.Odd\.class answers: call \.class_\.ans"):
+            methods["class"](text())
+
+
+def test_attributes_of_a_fake_are_known(fake: FakeService) -> None:
+    own = {name for name in object.__dir__(fake) if not name.startswith("__")}
+    assert own - set(dir(object)) == set(_OWN)
+
+
+def test_fake_serves_its_own_service_alone(fake: FakeService) -> None:
+    with pytest.raises(
+        TypeError, match=r"FakeService can't serve odd\.Odd: it has no method class"
+    ):
+        pybrpc.Server().add_service(odd_service(), fake)

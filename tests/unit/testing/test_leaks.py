@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import gc
 import os
+import sys
 import threading
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 import pybrpc
 from pybrpc.testing import FakeService, aio, assert_no_leaks, channel_for
 from tests.fakes.threads import WAIT_S
+from tests.peers.loops import LOOPS
 from tests.peers.raw_peer import SERVICE, EchoRequest
 from tests.peers.serving import EchoService
 
@@ -84,26 +89,139 @@ def test_call_that_waits_is_told_for_a_channel_of_before() -> None:
 def test_task_that_asyncio_run_would_cancel_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio.Runner, "__exit__", LEAVE_RUNNER)
 
-    async def leave_one() -> None:
-        asyncio.create_task(asyncio.Event().wait(), name="leaked-task")  # noqa: RUF006
-        await asyncio.sleep(0)
-
     with pytest.raises(AssertionError, match=r"task: 'leaked-task', which waits at .*locks\.py:"):
         with assert_no_leaks(**FAST):
             asyncio.run(leave_one())
+
+
+async def leave_one() -> None:
+    """Return, and leave a task that waits."""
+    asyncio.create_task(asyncio.Event().wait(), name="leaked-task")  # noqa: RUF006
+    await asyncio.sleep(0)
+
+
+def close_loop_at_once(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    loop = new_loop()
+    loop.run_until_complete(leave_one())
+    loop.close()
+
+
+def close_runner_without_with() -> None:
+    runner = asyncio.Runner()
+    runner.run(leave_one())
+    runner.close()
+
+
+def close_runner_within_its_block() -> None:
+    with asyncio.Runner() as runner:
+        runner.run(leave_one())
+        runner.close()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        *(functools.partial(close_loop_at_once, each) for each in LOOPS.values()),
+        close_runner_without_with,
+        close_runner_within_its_block,
+    ],
+    ids=[*LOOPS, "runner", "runner within its block"],
+)
+def test_task_of_a_loop_that_is_closed_is_told(
+    monkeypatch: pytest.MonkeyPatch, leave: Callable[[], None]
+) -> None:
+    monkeypatch.setattr(asyncio.Runner, "__exit__", LEAVE_RUNNER)
+    with pytest.raises(AssertionError, match="task: 'leaked-task', which waits at"):
+        with assert_no_leaks(**FAST):
+            leave()
+
+
+def test_task_of_a_loop_in_another_thread_is_told_in_asyncio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asyncio.Runner, "__exit__", LEAVE_RUNNER)
+
+    async def check() -> None:
+        thread = threading.Thread(target=asyncio.run, args=(leave_one(),))
+        async with assert_no_leaks(grace=0):
+            thread.start()
+            thread.join()
+
+    with pytest.raises(AssertionError, match="task: 'leaked-task'"):
+        asyncio.run(check())
+
+
+async def waits_within(depth: int) -> None:
+    """Wait for a task that waits for a task, and so on: a cancellation needs as many turns."""
+    if depth:
+        await asyncio.create_task(waits_within(depth - 1))
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_task_that_was_canceled_and_waits_for_nothing_more_is_no_leak(
+    monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(asyncio.Runner, "__exit__", LEAVE_RUNNER)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(waits_within(10))
+        for _ in range(30):
+            await asyncio.sleep(0)
+        for _ in range(times):
+            task.cancel()
+
+    with assert_no_leaks(**FAST):
+        asyncio.run(cancel())
+
+
+async def cleans_up() -> None:
+    """Need more time after a cancellation."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(600)
+
+
+async def is_canceled_in_vain() -> None:
+    """Wait again after a first cancellation."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("function", [cleans_up, is_canceled_in_vain])
+def test_task_that_was_canceled_and_still_waits_is_told(
+    monkeypatch: pytest.MonkeyPatch, function: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    monkeypatch.setattr(asyncio.Runner, "__exit__", LEAVE_RUNNER)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(function(), name="canceled-task")
+        await asyncio.sleep(0)
+        task.cancel()
+
+    with pytest.raises(AssertionError, match=r"task: 'canceled-task', which waits at .*test_leaks"):
+        with assert_no_leaks(**FAST):
+            asyncio.run(cancel())
+
+
+def test_runner_whose_block_raises_ends_as_before() -> None:
+    async def fail() -> None:
+        await leave_one()
+        raise KeyError
+
+    with assert_no_leaks(**FAST), pytest.raises(KeyError):
+        asyncio.run(fail())
 
 
 def test_check_that_is_used_again_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio.Runner, "__exit__", LEAVE_RUNNER)
     check = assert_no_leaks(**FAST)
 
-    async def leave_a_task() -> None:
-        asyncio.create_task(asyncio.Event().wait())  # noqa: RUF006
-        await asyncio.sleep(0)
-
     with pytest.raises(AssertionError, match="task: "):
         with check:
-            asyncio.run(leave_a_task())
+            asyncio.run(leave_one())
     with check:
         pass
 
@@ -153,12 +271,26 @@ def test_circle_of_references_is_no_leak() -> None:
         gc.enable()
 
 
+def watched() -> list[object]:
+    """The functions that are replaced while there are checks."""
+    uvloop: Any = sys.modules.get("uvloop")
+    loops = [asyncio.BaseEventLoop] if uvloop is None else [asyncio.BaseEventLoop, uvloop.Loop]
+    own = [vars(loop).get("close") for loop in loops]
+    return [threading.Thread.start, asyncio.Runner.__exit__, asyncio.Runner.close, *own]
+
+
 def test_error_of_the_block_comes_out_and_nothing_is_patched_afterwards() -> None:
-    start, leave = threading.Thread.start, asyncio.Runner.__exit__
-    with pytest.raises(KeyError), assert_no_leaks():
+    before = watched()
+    within: list[object] = []
+
+    def look_and_raise() -> None:
+        within.extend(watched())
         raise KeyError
-    assert threading.Thread.start is start
-    assert asyncio.Runner.__exit__ is leave
+
+    with pytest.raises(KeyError), assert_no_leaks():
+        look_and_raise()
+    assert watched() == before
+    assert not {*map(id, before)} & {*map(id, within)}
 
     async def fail() -> None:
         async with assert_no_leaks():

@@ -45,7 +45,10 @@ def compiled(files: Sequence[str], paths: Sequence[str]) -> FileDescriptorSet:
             raise CommandError(f"{command[0]}: {error}") from error
         if done.returncode != 0:
             lines = [line for line in done.stderr.splitlines() if " WARNING " not in line]
-            raise UsageError(f"the compiler refuses it: {' '.join(lines[:1])}")
+            text = " ".join(lines[:1])
+            is_place = not paths and ("File not found" in text or "is shadowed" in text)
+            hint = "; --proto-path says in which directory imports begin" if is_place else ""
+            raise UsageError(f"the compiler refuses it: {text}{hint}")
         return FileDescriptorSet.FromString(out.read_bytes())
 
 

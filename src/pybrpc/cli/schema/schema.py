@@ -44,10 +44,10 @@ MAX_NAMED = 20
 
 class Schema:
     """The services and messages of some files, in a pool of their own. UsageError if a file is
-    missing or makes no sense."""
+    missing or makes no sense, or two files have one name."""
 
     def __init__(self, files: Iterable[FileDescriptorProto]) -> None:
-        self._files = {file.name: file for file in files}
+        self._files = _by_name(files)
         self._pool = descriptor_pool.DescriptorPool()
         self._added: dict[str, Any] = {}
         for name in list(self._files):
@@ -160,6 +160,18 @@ class Schema:
     def file_set(self) -> FileDescriptorSet:
         """All files, those that others import before these."""
         return FileDescriptorSet(file=[self._files[name] for name in self._added])
+
+
+def _by_name(files: Iterable[FileDescriptorProto]) -> dict[str, FileDescriptorProto]:
+    """The files by their names. Of several versions of one file the last one counts."""
+    found: dict[str, FileDescriptorProto] = {}
+    for file in files:
+        other = found.setdefault(file.name, file)
+        if other.package != file.package:
+            packages = " and ".join(repr(each.package) for each in (other, file))
+            raise UsageError(f"there are two files {file.name}, of the packages {packages}")
+        found[file.name] = file
+    return found
 
 
 def _services_of(file: Any) -> Iterator[ServiceDescriptor]:

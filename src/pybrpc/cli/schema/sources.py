@@ -18,6 +18,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from pybrpc.cli.command import CommandError
+from pybrpc.cli.schema.imports import owner_of, with_imports
 
 _FIELD = re.compile(
     r"(?:(?P<label>required|optional|repeated) )?(?P<type>\.?[\w.]+) (?P<name>\w+)"
@@ -38,21 +39,20 @@ _SCALARS = {
 
 
 def files_of_sources(sources: Mapping[str, str]) -> list[FileDescriptorProto]:
-    """One file for each package, of the sources by full names. CommandError if one makes no
-    sense."""
+    """The files of the sources by full names: one for each package, or several if packages import
+    each other. CommandError if one makes no sense."""
     files: dict[str, FileDescriptorProto] = {}
     for full_name, source in sources.items():
-        package = full_name.rpartition(".")[0]
-        if package in sources:
+        if owner_of(full_name, sources) != full_name:
             continue  # inside of another message, whose source has it
+        package = full_name.rpartition(".")[0]
         file = files.setdefault(
             package, FileDescriptorProto(name=f"{package or '-'}.proto", package=package)
         )
         _Reader(source, full_name, file).read()
-    names = _Names(sources, files)
     for file in files.values():
-        names.finish(file)
-    return list(files.values())
+        _finish(file)
+    return with_imports(files.values())
 
 
 class _Reader:
@@ -182,50 +182,25 @@ def _add_map(message: DescriptorProto, found: re.Match[str]) -> None:
     field.label = FieldDescriptorProto.LABEL_REPEATED
 
 
-class _Names:
-    """All types, and the files that they are in: completes the files."""
-
-    def __init__(
-        self, sources: Mapping[str, str], files: Mapping[str, FileDescriptorProto]
-    ) -> None:
-        self._package_of = {name: _package_of(name, sources) for name in sources}
-        self._files = files
-
-    def finish(self, file: FileDescriptorProto) -> None:
-        """Add the imports, and the syntax: that of proto2 if each field has a label."""
-        messages = list(_all_messages(file.message_type))
-        fields = [field for message in messages for field in message.field]
-        plain = [
-            field
-            for message in messages
-            if not message.options.map_entry
-            for field in message.field
-            if field.label == FieldDescriptorProto.LABEL_OPTIONAL
-            and not field.proto3_optional
-            and not field.HasField("oneof_index")
-        ]
-        required = any(field.label == FieldDescriptorProto.LABEL_REQUIRED for field in fields)
-        labelled = any(field.proto3_optional for field in fields)
-        is_proto2 = required or (labelled and not plain)
-        file.syntax = "proto2" if is_proto2 else "proto3"
-        for message in messages:
-            _finish_optional(message, is_proto2)
-        used = [field.type_name for field in fields]
-        used += [m.input_type for s in file.service for m in s.method]
-        used += [m.output_type for s in file.service for m in s.method]
-        packages = {self._package_of.get(name.lstrip("."), file.package) for name in used if name}
-        file.dependency.extend(
-            self._files[each].name
-            for each in sorted(packages - {file.package})
-            if each in self._files
-        )
-
-
-def _package_of(name: str, sources: Mapping[str, str]) -> str:
-    package = name.rpartition(".")[0]
-    while package in sources:
-        package = package.rpartition(".")[0]
-    return package
+def _finish(file: FileDescriptorProto) -> None:
+    """Add the syntax: that of proto2 if each field has a label."""
+    messages = list(_all_messages(file.message_type))
+    fields = [field for message in messages for field in message.field]
+    plain = [
+        field
+        for message in messages
+        if not message.options.map_entry
+        for field in message.field
+        if field.label == FieldDescriptorProto.LABEL_OPTIONAL
+        and not field.proto3_optional
+        and not field.HasField("oneof_index")
+    ]
+    required = any(field.label == FieldDescriptorProto.LABEL_REQUIRED for field in fields)
+    labelled = any(field.proto3_optional for field in fields)
+    is_proto2 = required or (labelled and not plain)
+    file.syntax = "proto2" if is_proto2 else "proto3"
+    for message in messages:
+        _finish_optional(message, is_proto2)
 
 
 def _all_messages(messages: object) -> Iterator[DescriptorProto]:

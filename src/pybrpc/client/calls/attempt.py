@@ -61,8 +61,9 @@ class AttemptedCall(Protocol):
     def on_response(self, attempt: Attempt, response: Any) -> None:
         """The response has arrived."""
 
-    def on_error_response(self, attempt: Attempt, error: RpcError) -> None:
-        """A response has arrived, and it is an error."""
+    def on_error_response(self, attempt: Attempt, error: RpcError, response: Any = None) -> None:
+        """A response has arrived, and it is an error. `response`: what the controller of a call
+        that ends with it gets beside the error; `None`: nothing."""
 
     def on_bad_response(self, attempt: Attempt, reason: str) -> None:
         """A response has arrived that can't be parsed."""

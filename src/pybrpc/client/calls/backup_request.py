@@ -33,6 +33,7 @@ from pybrpc.client.calls.attempt import (
     new_attempt,
 )
 from pybrpc.client.calls.attempt_end import CanceledBy
+from pybrpc.error_codes import NOTHING_LEFT
 from pybrpc.errors import ErrorCode, RpcError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Hedge:
         "backup",
         "deadline",
         "has_backup",
+        "may_have_run",
     )
 
     def __init__(
@@ -92,6 +94,9 @@ class Hedge:
         self.backup: Attempt | None = None
         self.has_backup = False
         """Whether a backup was sent, or refused; there is no second one."""
+        self.may_have_run = False
+        """Whether the server may have run one of the two requests. Set before `_state` counts its
+        end, so that the thread which ends the call sees it."""
         self.deadline = 0.0
         run_guarded(policy.note_call, what="note_call of a backup request policy", log=CLIENT)
 
@@ -153,8 +158,11 @@ class Hedge:
         """Claim the call wherever it waits, as `WaitPoint.try_cancel`."""
         is_owner = False
         for point in (place, self.backup):
-            if point is not None and point.try_cancel(canceled_by) and self._is_last():
-                is_owner = True
+            if point is not None and point.try_cancel(canceled_by):
+                if point.phase not in NOTHING_LEFT:
+                    self.may_have_run = True
+                if self._is_last():
+                    is_owner = True
         return is_owner
 
     def end(self, place: WaitPoint | None) -> None:

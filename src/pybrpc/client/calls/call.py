@@ -85,7 +85,7 @@ class Call(CallRecord):
         self.error = None
         self.is_over = False
         self.retried_count = 0
-        self._failures = ""
+        self._failed_attempts = None
         self._place: WaitPoint | None = None
         self._abort_error: RpcError | None = None
         self._timeout_queue: TimeoutQueue | None = None
@@ -174,6 +174,8 @@ class Call(CallRecord):
         place = self._place
         if type(place) is Attempt:
             place.report(ErrorCode.ERPCTIMEDOUT, CanceledBy.DEADLINE)
+        if self.hedge is not None and self.hedge.has_backup:
+            self.hedge.may_have_run = True
 
     def on_handler_canceled(self, reason: str) -> None:
         """The request was canceled that the handler serves which made this call. Any thread."""
@@ -194,12 +196,12 @@ class Call(CallRecord):
             self.response = response
             self._end()
 
-    def on_error_response(self, attempt: Attempt, error: RpcError) -> None:
+    def on_error_response(self, attempt: Attempt, error: RpcError, response: Any = None) -> None:
         """A response has arrived, and it is an error."""
         attempt.report(error.code)
         if error.code == ErrorCode.ELOGOFF:
             attempt.connection.retire()
-        self._on_attempt_failed(attempt, error)
+        self._on_attempt_failed(attempt, error, response)
 
     def on_bad_response(self, attempt: Attempt, reason: str) -> None:
         """A response has arrived that can't be parsed."""
@@ -365,6 +367,7 @@ class Call(CallRecord):
                 self._fail_aborted(self._abort_error)
             return False
         self.note_failure(error)
+        self.response = None
         self.retried_count += 1
         text = "retry %d of %s, after %g s: %s"
         CLIENT.debug(text, self.retried_count, self.method.full_name, pause_s, error)
@@ -377,12 +380,17 @@ class Call(CallRecord):
         error.__cause__ = reason
         self._fail(error)
 
-    def _on_attempt_failed(self, attempt: Attempt, error: RpcError) -> None:
+    def _on_attempt_failed(self, attempt: Attempt, error: RpcError, response: Any = None) -> None:
         hedge = self.hedge
-        if hedge is not None and not hedge.lose():
-            self.note_failure(error)
-            return
+        if hedge is not None:
+            if error.may_have_run:
+                hedge.may_have_run = True
+            if not hedge.lose():
+                self.note_failure(error)
+                return
         self.connection = attempt.connection
+        if not self.is_over:
+            self.response = response
         if self._plan_next_attempt(error):
             self._start_attempt()
 
@@ -422,6 +430,7 @@ class Call(CallRecord):
     def _fail_aborted(self, error: RpcError) -> None:
         """Before the call was claimed it may have come further than when `error` was made."""
         error.phase = self.phase
+        self.response = None
         self._fail(error)
 
     def _fail(self, error: RpcError) -> None:

@@ -5,7 +5,7 @@ from pybrpc.transport.dispatch.step_queue cimport Work
 
 cdef class CallRecord(Work):
     cdef public double _ended_at
-    cdef public str _failures
+    cdef public object _failed_attempts
     cdef public double _started_at
     cdef public object _timeout_s
     cdef public object body

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pybrpc.base.deadline import milliseconds_text
 from pybrpc.base.guard import CLIENT, UserCodeError, deliver_interrupt, run_guarded, safe_repr
 from pybrpc.client.calls.call_span import note_failed_attempt
-from pybrpc.client.calls.retry import RetryPolicy, may_have_run
+from pybrpc.client.calls.failed_attempts import FailedAttempts
+from pybrpc.client.calls.retry import RetryPolicy
 from pybrpc.errors import (
     BadRequestError,
     BadResponseError,
@@ -50,7 +51,7 @@ class CallRecord(Work):
 
     __slots__ = (
         "_ended_at",
-        "_failures",
+        "_failed_attempts",
         "_started_at",
         "_timeout_s",
         "body",
@@ -88,6 +89,7 @@ class CallRecord(Work):
     served: ServedCall | None
     """The request that the handler serves which made this call; `None` outside of handlers."""
     response: Any
+    """The response that has ended the call, also if it is an error; `None` if there is none."""
     error: RpcError | None
     """The error of a call that has ended, until it is taken."""
     is_over: bool
@@ -98,8 +100,8 @@ class CallRecord(Work):
     _started_at: float
     _ended_at: float
     """Set once the call has ended."""
-    _failures: str
-    """The texts of the attempts that have failed."""
+    _failed_attempts: FailedAttempts | None
+    """`None`: no attempt has failed."""
 
     # --- its outcome, after the end ---
 
@@ -255,7 +257,7 @@ class CallRecord(Work):
         return self.options.retry.may_have_run or self.method.is_idempotent
 
     def _is_safe_after(self, error: RpcError) -> bool:
-        return self.may_run_twice or not may_have_run(error)
+        return self.may_run_twice or not error.may_have_run
 
     # --- its errors ---
 
@@ -286,19 +288,20 @@ class CallRecord(Work):
         text = f"Canceled by the caller @{self.peer}"
         return make_rpc_error(ErrorCode.ECANCELED, text, phase=self.phase, peer=self.peer)
 
-    def note_failure(self, error: RpcError) -> None:
-        """An attempt has failed, and the call continues."""
+    def note_failure(self, error: RpcError) -> FailedAttempts:
+        """An attempt has failed, and the call continues. The failed attempts so far."""
         if self.span is not None:
             note_failed_attempt(self.span, error.code)
-        retry = f"[R{self.retried_count}]" if self.retried_count else ""
-        gap = " " if self._failures else ""
-        self._failures += f"{gap}{retry}[E{error.code}]{error.text}"
+        failed = self._failed_attempts or FailedAttempts()
+        failed.add(error, self.retried_count)
+        self._failed_attempts = failed
+        return failed
 
     def _note_last(self, error: RpcError) -> None:
-        """The call fails with `error`: make its text list the failures of all attempts."""
-        self.note_failure(error)
-        error.text = self._failures
-        error.args = (error.text,)
+        """The call fails with `error`: make it describe the failures of all attempts."""
+        self.note_failure(error).describe_in(error)
+        if self.hedge is not None and self.hedge.may_have_run:
+            error._earlier_may_have_run = True
         error.ended_call = True
 
     def fill_controller(self, controller: Controller) -> None:

@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import CLIENT
 from pybrpc.errors import RpcError, error_name
 from pybrpc.rpc.controller import Controller
 from pybrpc.tracing.ids import as_unsigned
-from pybrpc.tracing.process_rpcz import RPCZ
-from pybrpc.tracing.span import Span
+
+if TYPE_CHECKING:
+    from pybrpc.tracing.process_rpcz import Rpcz
+    from pybrpc.tracing.span import Span
+
+
+def _rpcz() -> Rpcz:
+    """The tracing of the process. It has switched itself on, so it was imported before."""
+    from pybrpc.tracing.process_rpcz import RPCZ
+
+    return RPCZ
 
 
 def begin_span(method: str, controller: Controller | None, now: float) -> Span | None:
     """The span of a call that begins at `now`, in monotonic seconds; `None`: it gets none."""
     try:
-        span = RPCZ.begin_client_span(method, now)
+        span = _rpcz().begin_client_span(method, now)
         log_id = None if controller is None else controller.log_id
         if span is not None and log_id is not None:
             span.log_id = as_unsigned(log_id)
@@ -63,7 +72,7 @@ def end_span(
         else:
             span.start_callback_us = now_us
             span.error_code = int(error.code)
-        RPCZ.end(span)
+        _rpcz().end(span)
     except BaseException as raised:
         CLIENT.caught("%r can't be stored", span, error=raised)
 

@@ -52,9 +52,6 @@ reported the reason (tcp(7)). And a code of a connection in a response is not re
 error of a call that the handler has made, and passed on.
 """
 
-NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})
-"""A request that failed in one of these phases has not left this process, not one byte of it."""
-
 Judge = Callable[[RpcError], bool]
 
 
@@ -113,13 +110,6 @@ class RetryPolicy:
 
 
 DEFAULT_RETRY_POLICY = RetryPolicy()
-
-
-def may_have_run(error: RpcError) -> bool:
-    """Whether the server may have run a request that failed with `error`."""
-    if error.phase is Phase.SERVER:
-        return error.code != ErrorCode.ELOGOFF
-    return error.phase not in NOTHING_LEFT
 
 
 def _is_passed_on(error: RpcError) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Literal, NoReturn, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Unpack, overload
 
 import pybrpc.transport.dispatch.asyncio_dispatcher  # noqa: F401 - here, not in the first call
 from pybrpc.base.checked_options import checked_flag
@@ -13,12 +13,7 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import shows_options
 from pybrpc.client.calls.aio_calls import LoopBinding
 from pybrpc.client.channel.aio_stub_method import AioStubMethod
-from pybrpc.client.channel.base import ChannelBase, ChannelSource, Lease, statistics_of
-from pybrpc.client.channel.cluster_options import Servers
-from pybrpc.client.channel.http_call import AioHttpBodyLike, PlainHttpCall
-from pybrpc.client.channel.http_response import HttpResponse
-from pybrpc.client.channel.http_stream import AioHttpStreamCall
-from pybrpc.client.channel.intercepted.aio_intercepted_method import AioInterceptedMethod
+from pybrpc.client.channel.base import ChannelBase, Lease, statistics_of
 from pybrpc.client.channel.options import (
     CHANNEL_DEFAULTS,
     CHANNEL_TIMEOUT,
@@ -27,12 +22,19 @@ from pybrpc.client.channel.options import (
 )
 from pybrpc.client.channel.raw_stub_method import AioRawStubMethod
 from pybrpc.client.channel.readiness import wait_ready_in_loop
+from pybrpc.client.channel.servers import Servers
 from pybrpc.client.connections.connection import ConnectionStatistics
-from pybrpc.protocols.http1.headers import HeadersLike
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.rpc.method import Method
 from pybrpc.rpc.raw_method import RawMethod
+
+if TYPE_CHECKING:
+    from pybrpc.client.channel.base import ChannelSource
+    from pybrpc.client.channel.http_call import AioHttpBodyLike
+    from pybrpc.client.channel.http_response import HttpResponse
+    from pybrpc.client.channel.http_stream import AioHttpStreamCall
+    from pybrpc.protocols.http1.headers import HeadersLike
+    from pybrpc.rpc.interceptors.interceptor import Interceptor
 
 
 class AioChannel(ChannelBase):
@@ -48,11 +50,6 @@ class AioChannel(ChannelBase):
 
     _public_name = "pybrpc.aio.Channel"
     _other_name = "pybrpc.Channel"
-    _kind_not_used = (
-        Kind.PLAIN,
-        "by a pybrpc.aio.Channel, whose loop it would block",
-        "an `async def`",
-    )
 
     @shows_options(ChannelOptions, CHANNEL_DEFAULTS, "pybrpc.aio.Channel")
     def __init__(
@@ -68,6 +65,12 @@ class AioChannel(ChannelBase):
         """The binding of the loop used last; `None` before the first call and once closed."""
         self._last: Lease | None = None
         self._bindings: dict[asyncio.AbstractEventLoop, tuple[LoopBinding, Lease]] = {}
+
+    def _check_kind(self, interceptor: Interceptor) -> None:
+        from pybrpc.rpc.interceptors.interceptor import Kind
+
+        where = "by a pybrpc.aio.Channel, whose loop it would block"
+        interceptor.check_is_no(Kind.PLAIN, where, "an `async def`")
 
     def binding(self) -> LoopBinding:
         """The connections of this channel in the running loop."""
@@ -105,6 +108,10 @@ class AioChannel(ChannelBase):
         """The callable for one method, for a Stub."""
         sent = self.method_as_sent(method)
         if self._interceptors:
+            from pybrpc.client.channel.intercepted.aio_intercepted_method import (
+                AioInterceptedMethod,
+            )
+
             return AioInterceptedMethod(self, sent, self._interceptors)
         return AioStubMethod(self, sent)
 
@@ -157,8 +164,11 @@ class AioChannel(ChannelBase):
         """As `pybrpc.Channel.http`, awaited; with `stream=True` for `async with`. The iterable of a
         body may be an asynchronous one."""
         called_with = (body, headers, timeout, controller, checked_flag("stream", stream), True)
-        call = PlainHttpCall(self, method, path, *called_with)
-        return AioHttpStreamCall(call, progressive_read_timeout) if stream else call.run_in_loop()
+        http = self.http_part()
+        call = http.new_call(self, method, path, *called_with)
+        if stream:
+            return http.new_aio_stream_call(call, progressive_read_timeout)
+        return call.run_in_loop()
 
     @property
     def _used_source(self) -> ChannelSource | None:

@@ -16,7 +16,6 @@ from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.named_options import check_names, shows_options
 from pybrpc.base.public_dir import public_dir
 from pybrpc.base.wake_list import WakeList
-from pybrpc.client.channel.cluster_options import ClusterOptions, Servers, servers_of
 from pybrpc.client.channel.options import (
     CHANNEL_DEFAULTS,
     ChannelOptions,
@@ -24,11 +23,10 @@ from pybrpc.client.channel.options import (
     Timeout,
     UseChannelTimeout,
 )
-from pybrpc.client.cluster.cluster_source import ClusterSource
+from pybrpc.client.channel.servers import Servers, servers_of
 from pybrpc.client.cluster.server_status import ServerStatus, status_of_one
 from pybrpc.client.connections.connection import ConnectionStatistics, sum_of
 from pybrpc.client.connections.connection_factory import ConnectionFactory
-from pybrpc.client.connections.http_method import as_http
 from pybrpc.client.endpoints.auto_connections import AutoConnections
 from pybrpc.client.endpoints.pooled_connections import PooledConnections
 from pybrpc.client.endpoints.settings import EndpointStatistics, SourceSettings
@@ -36,16 +34,21 @@ from pybrpc.client.endpoints.short_connections import ShortConnections
 from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ChannelClosedError
-from pybrpc.json2pb.options import DEFAULT as DEFAULT_JSON_OPTIONS
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.interceptors.interceptor import Kind
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
     import asyncio
 
+    from pybrpc.client.channel.cluster_options import ClusterOptions
+    from pybrpc.client.channel.http_part import HttpPart
+    from pybrpc.client.cluster.cluster_source import ClusterSource
+    from pybrpc.rpc.interceptors.interceptor import Interceptor
     from pybrpc.rpc.method import Method
     from pybrpc.rpc.raw_method import RawMethod
+
+    ChannelSource = SourceBase | ClusterSource
+    """Where the calls of a channel get their connections."""
 
 _SOURCES = {
     "auto": AutoConnections,
@@ -64,8 +67,7 @@ _OF_LIBRARY = frozenset(
         "encoding",
         "endpoints",
         "forget_open_source",
-        "http_content_type",
-        "json_options",
+        "http_part",
         "make_method",
         "method_as_sent",
         "open_binding",
@@ -76,10 +78,6 @@ _OF_LIBRARY = frozenset(
     }
 )
 """Attributes of channels that are not for users."""
-
-
-ChannelSource = SourceBase | ClusterSource
-"""Where the calls of a channel get their connections."""
 
 
 class Lease:
@@ -102,12 +100,6 @@ class ChannelBase:
     """
 
     _public_name = "pybrpc.Channel"
-    _kind_not_used: tuple[Kind, str, str] = (
-        Kind.ASYNC,
-        "by a pybrpc.Channel, whose calls run in threads",
-        "a plain function",
-    )
-    """The kind of interceptors that can't be used, where, and what can."""
     _not_offered: frozenset[str] = frozenset()
     """Methods that a subclass refuses."""
     _is_closed = True  # if the constructor raises
@@ -122,6 +114,8 @@ class ChannelBase:
         """The address; `None` for a channel to several servers."""
         servers = servers_of(address)
         if servers is not None:
+            from pybrpc.client.channel.cluster_options import ClusterOptions
+
             self._cluster = ClusterOptions(servers, settings)
         else:
             settings.check_has_one_server()
@@ -130,16 +124,26 @@ class ChannelBase:
         self.call_options = settings.call_options
         self._interceptors = settings.checked_interceptors
         for interceptor in self._interceptors:
-            interceptor.check_is_no(*self._kind_not_used)
+            self._check_kind(interceptor)
         self.encoding = settings.encoding
-        self.http_content_type = settings.http_content_type
-        self.json_options = settings.json_options or DEFAULT_JSON_OPTIONS
+        self._http_part: HttpPart | None = None
+        if settings.http_content_type is not None:
+            from pybrpc.client.channel.http_part import HttpPart
+
+            self._http_part = HttpPart(settings.http_content_type, settings.json_options)
         self._source_settings = settings.source_settings
         self._factory = settings.connection_factory(self.endpoint)
         self.connect_timeout_s = self._factory.connect_timeout_s
         self._leases = []
         self.close_waiters = WakeList()
         self._is_closed = False
+
+    def _check_kind(self, interceptor: Interceptor) -> None:
+        """TypeError if it can't run around calls of this channel."""
+        from pybrpc.rpc.interceptors.interceptor import Kind
+
+        where = "by a pybrpc.Channel, whose calls run in threads"
+        interceptor.check_is_no(Kind.ASYNC, where, "a plain function")
 
     @property
     def address(self) -> str:
@@ -153,11 +157,17 @@ class ChannelBase:
 
     def method_as_sent(self, method: Method | RawMethod) -> Method | RawMethod:
         """`method`, with requests that are encoded as this channel asks."""
-        if self.http_content_type is not None:
-            method = as_http(method, self.http_content_type, self.json_options)
+        if self._http_part is not None:
+            method = self._http_part.method_as_sent(method)
         if self.encoding == method.encoding:
             return method
         return method.with_encoding(self.encoding)
+
+    def http_part(self) -> HttpPart:
+        """ValueError if the channel speaks another protocol."""
+        if self._http_part is None:
+            raise ValueError(f'{self!r} does not speak HTTP: make it with protocol="http"')
+        return self._http_part
 
     def timeout_of_call(
         self, timeout: Timeout, controller: Controller | None = None

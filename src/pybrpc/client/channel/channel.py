@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING, Literal, NoReturn, overload
 
 from pybrpc.base.checked_options import checked_flag
 from pybrpc.base.deadline import checked_timeout_s
-from pybrpc.client.channel.base import ChannelBase, ChannelSource, statistics_of
-from pybrpc.client.channel.http_call import HttpBodyLike, PlainHttpCall
-from pybrpc.client.channel.http_response import HttpResponse
-from pybrpc.client.channel.http_stream import HttpStreamCall
-from pybrpc.client.channel.intercepted.intercepted_method import InterceptedMethod
+from pybrpc.client.channel.base import ChannelBase, statistics_of
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.raw_stub_method import RawStubMethod
 from pybrpc.client.channel.readiness import wait_ready
 from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.connections.connection import ConnectionStatistics
-from pybrpc.protocols.http1.headers import HeadersLike
 from pybrpc.rpc.answering_loops import check_may_block, may_be_answered_by_loop, note_channel
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
@@ -24,6 +19,11 @@ from pybrpc.rpc.raw_method import RawMethod
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.call_options import CalledMethod
+    from pybrpc.client.channel.base import ChannelSource
+    from pybrpc.client.channel.http_call import HttpBodyLike
+    from pybrpc.client.channel.http_response import HttpResponse
+    from pybrpc.client.channel.http_stream import HttpStreamCall
+    from pybrpc.protocols.http1.headers import HeadersLike
 
 
 class Channel(ChannelBase):
@@ -143,6 +143,8 @@ class Channel(ChannelBase):
         """The callable for one method, for a Stub."""
         sent = self.method_as_sent(method)
         if self._interceptors:
+            from pybrpc.client.channel.intercepted.intercepted_method import InterceptedMethod
+
             return InterceptedMethod(self, sent, self._interceptors)
         return StubMethod(self, sent)
 
@@ -214,9 +216,10 @@ class Channel(ChannelBase):
         For a channel with protocol="http", else ValueError; RpcError if there is no response.
         """
         called_with = (body, headers, timeout, controller, checked_flag("stream", stream), False)
-        call = PlainHttpCall(self, method, path, *called_with)
+        http = self.http_part()
+        call = http.new_call(self, method, path, *called_with)
         if stream:
-            return HttpStreamCall(call, progressive_read_timeout)
+            return http.new_stream_call(call, progressive_read_timeout)
         response: HttpResponse = call.run()
         return response
 

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.checked_options import (
+    checked_function_or_none,
+    checked_instance,
+    checked_instance_or_none,
+)
 from pybrpc.client.channel.options import ChannelSettings
+from pybrpc.client.channel.servers import Servers
+from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover, RecoveringBalancer
+from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
+from pybrpc.client.cluster.balancing.registry import DEFAULT, new_load_balancer
+from pybrpc.client.cluster.balancing.user_balancer import guarded_balancer
+from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
+from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
+from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
+from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 from pybrpc.client.cluster.cluster_source import ClusterSettings, ClusterSource
 from pybrpc.client.cluster.router import RouterSettings
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.source_base import SourceBase
-from pybrpc.naming import NamingUrl, ServerNode, is_naming_url, watch
+from pybrpc.naming import NamingUrl, ServerNode, watch
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,23 +34,17 @@ if TYPE_CHECKING:
 MAX_SHOWN = 80
 """Characters of the name of a cluster, in texts and metrics."""
 
-Servers = str | Iterable[str | Endpoint | ServerNode]
-"""A URL of a naming service, or the servers themselves."""
-
-
-def servers_of(address: Servers | Endpoint) -> Servers | None:
-    """The servers that the address of a channel stands for; `None` if it is that of one server."""
-    if isinstance(address, Endpoint) or (isinstance(address, str) and not is_naming_url(address)):
-        return None
-    return address if isinstance(address, Iterable) else None
-
 
 class ClusterOptions:
     """Makes the ClusterSources of a channel. Its options are checked when it is made."""
 
     def __init__(self, servers: Servers, settings: ChannelSettings) -> None:
         """AddressError, ValueError or TypeError for wrong options."""
+        checked_instance_or_none("cluster_recover", settings.cluster_recover, ClusterRecover)
+        checked_instance_or_none("retry_budget", settings.retry_budget, RetryBudget)
+        checked_function_or_none("server_filter", settings.server_filter, "node")
         self._settings = settings
+        self._circuit_breaker = _checked_circuit_breaker(settings.circuit_breaker)
         if isinstance(servers, str):
             self._where: NamingUrl | tuple[Any, ...] = NamingUrl.parse(servers)
             name = str(self._where)
@@ -46,7 +53,7 @@ class ClusterOptions:
             name = "list://" + ",".join(map(str, self._where))
         self.name = name if len(name) <= MAX_SHOWN else f"{name[: MAX_SHOWN - 3]}..."
         self._factory = settings.connection_factory(None)
-        settings.new_load_balancer()
+        self._new_load_balancer()
         watch(self._where, _Nobody(), server_filter=settings.server_filter).close()
 
     def source_of(
@@ -60,16 +67,26 @@ class ClusterOptions:
                 self.name,
                 factory.protocol.name,
                 partial(watch, self._where, server_filter=settings.server_filter),
-                settings.new_load_balancer,
-                RouterSettings(
-                    settings.checked_circuit_breaker,
-                    settings.retry_budget,
-                ),
+                self._new_load_balancer,
+                RouterSettings(self._circuit_breaker, settings.retry_budget),
                 lambda endpoint: acquire(dataclasses.replace(factory, endpoint=endpoint)),
                 _wanted_by(settings.server_filter),
             ),
             factory,
         )
+
+    def _new_load_balancer(self) -> LoadBalancer:
+        """For one source of connections. ValueError if its name or a parameter is unknown,
+        TypeError if it is no balancer."""
+        given = self._settings.load_balancer
+        if given is None or isinstance(given, str):
+            given = new_load_balancer(DEFAULT if given is None else given)
+        else:
+            given = guarded_balancer(given)
+        recover = self._settings.cluster_recover
+        if recover is None:
+            return given
+        return RecoveringBalancer(given, recover.min_working_instances, recover.hold_seconds)
 
 
 class NamedFilter:
@@ -84,6 +101,15 @@ class NamedFilter:
     def __call__(self, node: ServerNode) -> object:
         """Whether `node` is accepted."""
         return self._accept(node)
+
+
+def _checked_circuit_breaker(option: CircuitBreaker | bool) -> CircuitBreaker | None:
+    if isinstance(option, bool):
+        return OutlierDetection() if option else None
+    made = checked_instance("circuit_breaker", option, CircuitBreaker)
+    of_server = made.new_server_breaker()
+    checked_instance("new_server_breaker() of circuit_breaker", of_server, ServerBreaker)
+    return made
 
 
 def _wanted_by(server_filter: object) -> str:

@@ -88,8 +88,6 @@ class PlainHttpCall:
         is_progressive: bool,
         takes_async: bool,
     ) -> None:
-        if channel.http_content_type is None:
-            raise ValueError(f'{channel!r} does not speak HTTP: make it with protocol="http"')
         self._timeout_s: float | None = channel.timeout_of_call(timeout, controller)
         self.channel = channel
         self.controller = controller

@@ -2,6 +2,9 @@
 
 To add an option: a line in each of the two classes, and one in the docstring of `pybrpc.Channel`;
 CONTRIBUTING.md has the other steps.
+
+What only some channels need (TLS, HTTP, clusters) is imported when an option or the address asks
+for it: by the constructor of the channel, so that calls import nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +17,6 @@ from pybrpc.base.backoff import Backoff
 from pybrpc.base.checked_options import (
     checked_count,
     checked_flag,
-    checked_function_or_none,
-    checked_instance,
     checked_instance_or_none,
     checked_text,
 )
@@ -30,38 +31,39 @@ from pybrpc.client.calls.retry import (
     RetryPolicy,
     checked_max_retry,
 )
-from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover, RecoveringBalancer
-from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
-from pybrpc.client.cluster.balancing.registry import DEFAULT, new_load_balancer
-from pybrpc.client.cluster.balancing.user_balancer import guarded_balancer
-from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
-from pybrpc.client.cluster.breaking.outlier_detection import OutlierDetection
 from pybrpc.client.cluster.breaking.retry_budget import RetryBudget
-from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 from pybrpc.client.connections.authentication import checked_authenticator
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.endpoint_health import DEFAULT_DIAL_BACKOFF
 from pybrpc.client.endpoints.health_check import HealthCheck
 from pybrpc.client.endpoints.settings import ConnectionType, SourceSettings
-from pybrpc.json2pb import JsonOptions
-from pybrpc.naming import ServerNode
-from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.protocol import DEFAULT_MAX_BODY_SIZE, ParseLimits, RpcProtocol
-from pybrpc.protocols.registry import protocol_named
-from pybrpc.protocols.traits import CONNECTION_TYPES, carries_credential, connection_types_of
+from pybrpc.protocols.registry import all_protocols, protocol_named
+from pybrpc.protocols.traits import (
+    CONNECTION_TYPES,
+    HTTP_KIND,
+    carries_credential,
+    connection_types_of,
+    kind_of,
+)
 from pybrpc.rpc.body_encoding import BodyEncoding, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType
 from pybrpc.rpc.compress import CompressType
-from pybrpc.rpc.http_bodies import HttpContentType
-from pybrpc.rpc.interceptors.interceptor import Interceptor, checked_interceptors
 from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S
 from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.tls.client_tls import ClientTls
 
 if TYPE_CHECKING:
     import ssl
 
+    from pybrpc.client.cluster.balancing.cluster_recover import ClusterRecover
+    from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer
+    from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
+    from pybrpc.json2pb.options import JsonOptions
+    from pybrpc.naming import ServerNode
     from pybrpc.rpc.authenticator import Authenticator
+    from pybrpc.rpc.http_bodies import HttpContentType
+    from pybrpc.rpc.interceptors.interceptor import Interceptor
+    from pybrpc.transport.tls.client_tls import ClientTls
 
 DEFAULT_TIMEOUT_S = 0.5
 DEFAULT_RETRY_BUDGET = RetryBudget()
@@ -168,7 +170,6 @@ class ChannelSettings:
     http_content_type: HttpContentType | None = dataclasses.field(init=False)
     """How messages are sent in bodies of HTTP; `None` for another protocol."""
     checked_interceptors: tuple[Interceptor, ...] = dataclasses.field(init=False)
-    checked_circuit_breaker: CircuitBreaker | None = dataclasses.field(init=False)
 
     @classmethod
     def of(cls, options: ChannelOptions) -> ChannelSettings:
@@ -181,13 +182,9 @@ class ChannelSettings:
         checked_count("max_streams_unconsumed_bytes", self.max_streams_unconsumed_bytes)
         checked_text("connection_group", self.connection_group)
         checked_instance_or_none("options", self.options, SocketOptions)
-        checked_instance_or_none("json_options", self.json_options, JsonOptions)
-        checked_instance_or_none("cluster_recover", self.cluster_recover, ClusterRecover)
-        checked_instance_or_none("retry_budget", self.retry_budget, RetryBudget)
-        checked_function_or_none("server_filter", self.server_filter, "node")
         protocol, content_type = _protocol_and_form(self.protocol)
-        if self.json_options is not None and content_type is None:
-            raise ValueError(f"leave out json_options: {protocol.name} sends no JSON")
+        if self.json_options is not None:
+            _check_json_options(self.json_options, protocol, content_type)
         parts = {
             "http_content_type": content_type,
             "timeout_s": checked_timeout_s(self.timeout),
@@ -196,8 +193,7 @@ class ChannelSettings:
                 self.compress_type, self.checksum_type, self.checksum_with_attachment
             ),
             "source_settings": self._source_settings(protocol),
-            "checked_interceptors": checked_interceptors(self.interceptors),
-            "checked_circuit_breaker": _circuit_breaker(self.circuit_breaker),
+            "checked_interceptors": _checked_interceptors(self.interceptors),
         }
         for name, part in parts.items():
             object.__setattr__(self, name, part)
@@ -210,10 +206,11 @@ class ChannelSettings:
 
         Loads the files of TLS. Raises a ValueError or a TypeError as the constructor does.
         """
-        tls = ClientTls.of(self.tls)
-        if tls is not None and endpoint is not None:
+        tls = self._client_tls()
+        if tls is not None:
             tls.check(endpoint)
-        return ConnectionFactory(
+        protocol = self._protocol()
+        return _factory_type(protocol)(
             endpoint or _ANY_ENDPOINT,
             limits=ParseLimits(max_body_size=self.max_body_size),
             options=self.options or SocketOptions(),
@@ -221,22 +218,9 @@ class ChannelSettings:
             connect_timeout_s=checked_timeout_s(self.connect_timeout, "connect_timeout"),
             auth=checked_authenticator(self.auth),
             tls=tls,
-            protocol=self._protocol(),
+            protocol=protocol,
             max_streams_unconsumed_bytes=self.max_streams_unconsumed_bytes,
         )
-
-    def new_load_balancer(self) -> LoadBalancer:
-        """For one source of connections. ValueError if its name or a parameter is unknown,
-        TypeError if it is no balancer."""
-        given = self.load_balancer
-        if given is None or isinstance(given, str):
-            given = new_load_balancer(DEFAULT if given is None else given)
-        else:
-            given = guarded_balancer(given)
-        recover = self.cluster_recover
-        if recover is None:
-            return given
-        return RecoveringBalancer(given, recover.min_working_instances, recover.hold_seconds)
 
     def check_has_one_server(self) -> None:
         """ValueError if an option was given that is for clusters only."""
@@ -246,6 +230,13 @@ class ChannelSettings:
                     f"{name} is for several servers: give the channel a list of addresses, or a "
                     'URL such as "list://10.0.0.1:8000,10.0.0.2:8000"'
                 )
+
+    def _client_tls(self) -> ClientTls | None:
+        if self.tls is None or self.tls is False:
+            return None
+        from pybrpc.transport.tls.client_tls import ClientTls
+
+        return ClientTls.of(self.tls)
 
     def _protocol(self) -> RpcProtocol:
         protocol, _ = _protocol_and_form(self.protocol)
@@ -295,22 +286,56 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
     if not isinstance(name, str):
         return protocol_named(name), None
     base, mark, form = name.partition(":")
-    if base != HTTP.name:
+    if base != HTTP_KIND:
         return protocol_named(name), None
-    kinds = {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
+    kinds = _http_forms()
     if mark and form not in kinds:
         known = ", ".join(f'"{base}:{each}"' for each in kinds)
         raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
-    return protocol_named(base), kinds.get(form, HttpContentType.JSON)
+    return protocol_named(base), kinds[form or "json"]
 
 
-def _circuit_breaker(option: CircuitBreaker | bool) -> CircuitBreaker | None:
-    if isinstance(option, bool):
-        return OutlierDetection() if option else None
-    made = checked_instance("circuit_breaker", option, CircuitBreaker)
-    of_server = made.new_server_breaker()
-    checked_instance("new_server_breaker() of circuit_breaker", of_server, ServerBreaker)
-    return made
+def protocol_names() -> list[str]:
+    """The names that the option `protocol` takes: those of all protocols, and the forms of http."""
+    names = [protocol.name for protocol in all_protocols()]
+    return [*names, *(f"{HTTP_KIND}:{form}" for form in _http_forms())]
+
+
+def default_connection_type(protocol: str) -> ConnectionType:
+    """The `connection_type` of a channel that names none. ValueError for an unknown protocol."""
+    return cast(ConnectionType, connection_types_of(_protocol_and_form(protocol)[0])[0])
+
+
+def _http_forms() -> dict[str, HttpContentType]:
+    from pybrpc.rpc.http_bodies import HttpContentType
+
+    return {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
+
+
+def _check_json_options(
+    given: object, protocol: RpcProtocol, content_type: HttpContentType | None
+) -> None:
+    from pybrpc.json2pb.options import JsonOptions
+
+    checked_instance_or_none("json_options", given, JsonOptions)
+    if content_type is None:
+        raise ValueError(f"leave out json_options: {protocol.name} sends no JSON")
+
+
+def _checked_interceptors(interceptors: Iterable[Any]) -> tuple[Interceptor, ...]:
+    if type(interceptors) is tuple and not interceptors:
+        return ()
+    from pybrpc.rpc.interceptors.interceptor import checked_interceptors
+
+    return checked_interceptors(interceptors)
+
+
+def _factory_type(protocol: RpcProtocol) -> type[ConnectionFactory]:
+    if kind_of(protocol) != HTTP_KIND:
+        return ConnectionFactory
+    from pybrpc.client.connections.http_connection_factory import HttpConnectionFactory
+
+    return HttpConnectionFactory
 
 
 def backup_policy_of(

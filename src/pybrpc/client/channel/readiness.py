@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pybrpc.base.lazy_modules import asyncio
 from pybrpc.base.wake_list import WakeList
-from pybrpc.client.cluster.cluster_source import ClusterSource
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
+
+if TYPE_CHECKING:
+    from pybrpc.client.cluster.cluster_source import ClusterSource
 
 
 class _UntilUp:
@@ -31,13 +33,13 @@ def on_ready(
 ) -> Callable[[], None]:
     """Call `report` at least once when there is a server for calls, perhaps now, in any thread; it
     must not block. Returns a function that forgets it."""
-    if isinstance(source, ClusterSource):
-        source.add_ready_listener(report)
-        return lambda: source.remove_ready_listener(report)
-    watcher = _UntilUp(source, report)
-    source.add_watcher(watcher)
-    watcher.on_source_changed()
-    return lambda: source.remove_watcher(watcher)
+    if isinstance(source, SourceBase):
+        watcher = _UntilUp(source, report)
+        source.add_watcher(watcher)
+        watcher.on_source_changed()
+        return lambda: source.remove_watcher(watcher)
+    source.add_ready_listener(report)
+    return lambda: source.remove_ready_listener(report)
 
 
 class Closing(Protocol):

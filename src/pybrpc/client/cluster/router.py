@@ -25,6 +25,7 @@ from pybrpc.client.cluster.breaking.server_states import ServerStates, Turns
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.cluster.pick import Pick, new_pick
 from pybrpc.client.cluster.server_node import ServerNode
+from pybrpc.error_codes import NOTHING_LEFT
 from pybrpc.errors import ErrorCode, Phase, RpcError, error_name, make_rpc_error
 from pybrpc.rpc.bounded_steps import BoundedSteps
 
@@ -312,7 +313,7 @@ class Router:
 
     def take_retry(self, error: RpcError) -> bool:
         """Whether the budget allows a retry after `error`."""
-        is_free = error.phase in _NOTHING_LEFT or error.code == ErrorCode.ELOGOFF
+        is_free = error.phase in NOTHING_LEFT or error.code == ErrorCode.ELOGOFF
         return is_free or self._tokens is None or self._tokens.take(self._turns.now())
 
     # --- errors ---
@@ -347,6 +348,3 @@ class Router:
     def __repr__(self) -> str:
         count = f"{self.states.usable} of {len(self.servers)} servers usable"
         return f"<Router of {self.name}, {count}>"
-
-
-_NOTHING_LEFT = frozenset({Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE, Phase.QUEUED})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.cluster.breaking.server_health import ServerHealth, ServerState
-from pybrpc.client.cluster.cluster_server import ClusterServer
-from pybrpc.client.endpoints.settings import EndpointStatistics
-from pybrpc.errors import RpcError
+
+if TYPE_CHECKING:  # the only server of a channel has no need of a cluster
+    from pybrpc.client.cluster.breaking.server_health import ServerHealth
+    from pybrpc.client.cluster.cluster_server import ClusterServer
+    from pybrpc.client.endpoints.settings import EndpointStatistics
+    from pybrpc.errors import RpcError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ def status_of_one(
     endpoint: Endpoint, statistics: EndpointStatistics, why_down: RpcError | None
 ) -> ServerStatus:
     """That of the only server of a channel."""
-    state = ServerState.UP if why_down is None else ServerState.DOWN
+    state = "up" if why_down is None else "down"
     why = "" if why_down is None else why_down.text
     is_up = why_down is None
     calls = statistics.in_use
-    return ServerStatus(endpoint, "", str(state), why, is_up, calls, math.nan, 1.0, math.nan)
+    return ServerStatus(endpoint, "", state, why, is_up, calls, math.nan, 1.0, math.nan)

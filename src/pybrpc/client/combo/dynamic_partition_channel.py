@@ -13,8 +13,8 @@ from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_str
 from pybrpc.base.named_options import check_names
 from pybrpc.client.calls.call_options import CallOptions
 from pybrpc.client.calls.retry import DEFAULT_MAX_RETRY, checked_max_retry
-from pybrpc.client.channel.cluster_options import Servers
 from pybrpc.client.channel.options import DEFAULT_TIMEOUT_S, ChannelOptions
+from pybrpc.client.channel.servers import Servers
 from pybrpc.client.cluster.balancing.randomized import WeightedRandomizedPicker
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.combo.combo_channel import LoopsFront, ThreadsFront

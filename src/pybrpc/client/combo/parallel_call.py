@@ -167,7 +167,18 @@ class ParallelCall(ComboCall):
                     failed += merged is MergeResult.FAIL
             if failed < self._fail_limit:
                 return response, None
-        return None, self._timeout or self._too_many_error(failed)
+        error = self._timeout or self._too_many_error(failed)
+        self._note_run(error)
+        return None, error
+
+    def _note_run(self, error: RpcError) -> None:
+        """Have `error` tell whether a server may have run one of the sub calls."""
+        errors = [flight.result.error for flight in self._flights]
+        not_run = [each for each in errors if each is not None and not each.may_have_run]
+        if len(not_run) < len(errors):
+            error._earlier_may_have_run = True
+        else:
+            error.phase = not_run[0].phase
 
     def _merge(self, flight: _SubFlight, response: Any) -> tuple[MergeResult, BaseException | None]:
         merger = flight.entry.merger

@@ -8,8 +8,8 @@ from pybrpc.base.checked_options import checked_count, checked_function_or_none
 from pybrpc.base.named_options import check_names
 from pybrpc.client.channel.aio_channel import AioChannel
 from pybrpc.client.channel.channel import Channel
-from pybrpc.client.channel.cluster_options import Servers
 from pybrpc.client.channel.options import DEFAULT_TIMEOUT_S, ChannelOptions
+from pybrpc.client.channel.servers import Servers
 from pybrpc.client.combo.combo_channel import LoopsFront, ThreadsFront
 from pybrpc.client.combo.parallel_channel import ParallelCore
 from pybrpc.client.combo.partitions import Parser, kept, only, release

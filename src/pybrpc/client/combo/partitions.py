@@ -8,7 +8,8 @@ from typing import Any
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.channel.aio_channel import AioChannel
 from pybrpc.client.channel.channel import Channel
-from pybrpc.client.channel.cluster_options import NamedFilter, Servers
+from pybrpc.client.channel.cluster_options import NamedFilter
+from pybrpc.client.channel.servers import Servers
 from pybrpc.naming import ServerNode
 
 Parser = Callable[[str], "tuple[int, int] | None"]

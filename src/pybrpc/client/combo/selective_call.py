@@ -15,7 +15,7 @@ from typing import Any
 from pybrpc.base.guard import CLIENT, deliver_interrupt, safe_repr
 from pybrpc.client.calls.attempt_end import CanceledBy, canceled_by
 from pybrpc.client.calls.call_options import CallOptions
-from pybrpc.client.calls.retry import may_have_run
+from pybrpc.client.calls.failed_attempts import FailedAttempts
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.client.cluster.pick import Pick
 from pybrpc.client.combo.combo_call import ComboCall, Flight
@@ -52,7 +52,7 @@ class SelectiveCall(ComboCall):
         self._in_flight = 1
         """Attempts that have begun, or are about to, and have not ended."""
         self._stopped_by: CanceledBy | None = None
-        self._failures = ""
+        self._failed_attempts = FailedAttempts()
         self._last_error: RpcError | None = None
         self._retried_count = 0
         self._has_backup = False
@@ -171,9 +171,7 @@ class SelectiveCall(ComboCall):
             router.set_down(server, error.message)
 
     def _note_failure(self, error: RpcError) -> None:
-        retry = f"[R{self._retried_count}]" if self._retried_count else ""
-        gap = " " if self._failures else ""
-        self._failures += f"{gap}{retry}[E{error.code}]{error.text}"
+        self._failed_attempts.add(error, self._retried_count)
         self._last_error = error
 
     def _retry_or_fail(self, error: RpcError) -> None:
@@ -209,7 +207,7 @@ class SelectiveCall(ComboCall):
         tries = self._retried_count + self._has_backup
         if tries >= options.max_retry or now >= self.deadline:
             return None
-        if not policy.may_have_run and not self.method.is_idempotent and may_have_run(error):
+        if not policy.may_have_run and not self.method.is_idempotent and error.may_have_run:
             return None
         if not policy.may_retry(error) and not (
             policy.judge is None and self._helps_elsewhere(error)
@@ -294,7 +292,9 @@ class SelectiveCall(ComboCall):
                 return
             self._stopped_by = CanceledBy.OTHER_ATTEMPT
         failed = error.copy()
-        failed.text = (self._failures or error.text) + note
+        if self._failed_attempts.text:
+            self._failed_attempts.describe_in(failed)
+        failed.text += note
         failed.args = (failed.text,)
         self._settle(None, failed)
 
@@ -320,8 +320,9 @@ class SelectiveCall(ComboCall):
         controller = self._controller
         controller.retried_count = self._retried_count + self._has_backup
         controller.has_backup_request = self._has_backup
-        if self._winner is not None:
-            take_results(controller, self._winner.result.controller)
+        for result in controller.sub_calls:
+            if result.has_ended:
+                take_results(controller, result.controller)
 
     def _sub_results(self) -> tuple[SubResult | None, ...]:
         """The sub call that has decided: the winner, or the last one to fail."""

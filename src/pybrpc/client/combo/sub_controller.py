@@ -49,7 +49,7 @@ def new_sub_controller(
 
 
 def take_results(main: Controller, sub: Controller) -> None:
-    """Have `main` show the results of `sub`, the one sub call that has answered it."""
+    """Have `main` show the results of `sub`, the one sub call that has decided how it ended."""
     for name in (
         "_http_response",
         "_response_attachment",

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.client.connections.authentication import Authentication
 from pybrpc.client.connections.connection import ClientConnection, ConnectionOwner
-from pybrpc.client.connections.http_body import MAX_UNREAD_BYTES
-from pybrpc.client.connections.http_connection import HttpConnection
-from pybrpc.client.connections.http_request import host_of
 from pybrpc.client.connections.hulu_connection import HuluConnection
 from pybrpc.client.connections.ordered_connection import OrderedConnection
 from pybrpc.client.connections.rpc_connection import RpcConnection
-from pybrpc.protocols.detect import BAIDU_STD
-from pybrpc.protocols.http1.http_protocol import HTTP_KIND
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.protocol import ParseLimits, RpcProtocol
 from pybrpc.protocols.session import Session, Side
-from pybrpc.protocols.traits import kind_of, new_session, sends_method_index
+from pybrpc.protocols.traits import new_session, sends_method_index
 from pybrpc.rpc.timeout_queue import TimeoutQueues
 from pybrpc.transport.dispatch.direct_dispatcher import DirectDispatcher
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
@@ -27,13 +23,12 @@ from pybrpc.transport.runtime import default_runtime
 from pybrpc.transport.socket.setup import DEFAULT_CONNECT_TIMEOUT_S, SocketSetup
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.socket_options import SocketOptions
-from pybrpc.transport.tls.client_tls import ClientTls
-from pybrpc.transport.writing.backlog import Backlog
 
 if TYPE_CHECKING:
     import asyncio
 
     from pybrpc.rpc.authenticator import Authenticator
+    from pybrpc.transport.tls.client_tls import ClientTls
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,17 +76,13 @@ class ConnectionFactory:
         if is_for_one_call and type(shared) is EpollDispatcher:
             direct = DirectDispatcher(shared)
         socket = Socket.to(self.endpoint, direct or shared, **setup)
-        unread = setup.get("unanswered")
-        if unread is None:
-            connection = self._connection(socket, timeouts, owner)
-        else:
-            connection = self._http_connection(socket, timeouts, owner, unread)
+        connection = self._connection(socket, timeouts, owner, setup)
         connection.direct = direct
         socket.set_user(connection)
         return connection
 
     def _setup(self) -> SocketSetup:
-        setup: SocketSetup = {
+        return {
             "options": self.options.or_else(default_runtime().default_socket_options),
             "session": self._session(),
             "connect_timeout_s": self.connect_timeout_s,
@@ -99,32 +90,18 @@ class ConnectionFactory:
             "is_awaited": True,
             "layer": None if self.tls is None else self.tls.layer_to(self.endpoint),
         }
-        if self.speaks_http:
-            setup["unanswered"] = Backlog(MAX_UNREAD_BYTES)
-        return setup
-
-    @property
-    def speaks_http(self) -> bool:
-        """Whether requests are those of HTTP."""
-        return kind_of(self.protocol) == HTTP_KIND
-
-    def _http_connection(
-        self,
-        socket: Socket,
-        timeouts: TimeoutQueues,
-        owner: ConnectionOwner | None,
-        unread: Backlog,
-    ) -> HttpConnection:
-        authentication = None if self.auth is None else Authentication(self.auth)
-        host = host_of(self.endpoint, self.tls is not None)
-        return HttpConnection(socket, timeouts, host, unread, owner, authentication)
 
     def _session(self) -> Session:
         return new_session(self.protocol, Side.CLIENT, self.limits)
 
     def _connection(
-        self, socket: Socket, timeouts: TimeoutQueues, owner: ConnectionOwner | None
+        self,
+        socket: Socket,
+        timeouts: TimeoutQueues,
+        owner: ConnectionOwner | None,
+        setup: SocketSetup,
     ) -> ClientConnection:
+        """The user of `socket`, which was made with `setup`."""
         authentication = None if self.auth is None else Authentication(self.auth)
         protocol = socket.session.protocol
         make: type[RpcConnection] = RpcConnection

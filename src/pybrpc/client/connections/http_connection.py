@@ -284,13 +284,7 @@ class HttpConnection(ClientConnection):
         elif error is None:
             attempt.call.on_response(attempt, response)
         else:
-            self._fail_by_status(attempt, response, error)
-
-    def _fail_by_status(self, attempt: Attempt, response: WholeResponse, error: RpcError) -> None:
-        call: Any = attempt.call
-        if not call.is_over:
-            call.response = response  # for the controller
-        call.on_error_response(attempt, error)
+            attempt.call.on_error_response(attempt, error, response)
 
     def _begin_body(
         self, outgoing: OutgoingRequest, attempt: Attempt, message: ResponseBegin

@@ -24,7 +24,7 @@ from pybrpc.rpc.body_encoding import BodyEncoding
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.compress import CompressType, compress_name
 from pybrpc.rpc.controller import Controller
-from pybrpc.rpc.http import received_response
+from pybrpc.rpc.http import HttpHeader, received_response
 from pybrpc.rpc.http_bodies import (
     GZIP_ENCODINGS,
     MIN_GZIP_BYTES,
@@ -209,7 +209,7 @@ def headers_of_call(controller: Controller | None) -> HttpHeaders:
         raise _bad_request(
             "http has no place for request_user_fields: use controller.http_request.headers"
         )
-    header = controller._http_request
+    header: HttpHeader | None = controller._http_request
     if header is None:
         return HttpHeaders()
     headers, uri = header.headers.copy(), header.uri

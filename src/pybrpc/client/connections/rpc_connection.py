@@ -275,7 +275,7 @@ class RpcConnection(ClientConnection):
             self.retire()
         elif response.error_code != ErrorCode.ELOGOFF:
             self._note_answer()
-        attempt.call.on_error_response(attempt, error)
+        attempt.call.on_error_response(attempt, error, _fields_of_failure(response))
 
     def _refuse_request(self, attempt: Attempt | None) -> None:
         socket = self.socket
@@ -300,6 +300,13 @@ class RpcConnection(ClientConnection):
             self._late_answers += 1
         else:
             self._unknown_answers += 1
+
+
+def _fields_of_failure(response: RpcResponse) -> RpcResponse | None:
+    """The part of a failed response that the caller gets: as in C++ its user fields, not its
+    attachment, compression or checksum. `None` if there are none."""
+    fields = response.user_fields
+    return RpcResponse(response.correlation_id, user_fields=fields) if fields else None
 
 
 def _as_int64(log_id: Any) -> Any:

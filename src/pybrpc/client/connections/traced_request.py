@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.protocols.traits import carries_trace
-from pybrpc.tracing.context import put_into_request
-from pybrpc.tracing.span import Span
+
+if TYPE_CHECKING:
+    from pybrpc.tracing.span import Span
 
 
 def trace_request(span: Span, request: RpcRequest, protocol: RpcProtocol) -> None:
@@ -21,6 +23,8 @@ def trace_request(span: Span, request: RpcRequest, protocol: RpcProtocol) -> Non
     attached = 0 if attachment is None else len(attachment)
     span.request_size = len(request.body) + attached
     if carries_trace(protocol):
+        from pybrpc.tracing.context import put_into_request  # as all of tracing, imported before
+
         put_into_request(span, request)
 
 

@@ -7,4 +7,7 @@ from __future__ import annotations
 
 from pybrpc.protocols.baidu_std.baidu_std import BaiduStd
 
-__all__ = ["BaiduStd"]
+__all__ = ["BAIDU_STD", "BaiduStd"]
+
+BAIDU_STD = BaiduStd()
+"""The one object that all connections use."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any
 
 from pybrpc.protocols.http1.client_session import HttpClientSession
 from pybrpc.protocols.http1.options import METHODS
 from pybrpc.protocols.http1.server_session import HttpServerSession
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.protocols.session import Session, Side
-from pybrpc.protocols.traits import Detection
+from pybrpc.protocols.traits import HTTP_KIND, Detection
 
 _KNOWN = b"|".join(sorted(re.escape(method.encode()) for method in METHODS))
 _KNOWN_METHOD = re.compile(rb"(?:" + _KNOWN + rb") \S")
@@ -21,7 +21,6 @@ _REQUEST_LINE = re.compile(rb"[A-Z][A-Z-]{0,15} \S+ HTTP/1")
 
 _MAY_BEGIN = re.compile(rb"[A-Z][A-Z-]{0,15}(?: (?:\S+(?: (?:H(?:T(?:T(?:P/?)?)?)?)?)?)?)?")
 
-HTTP_KIND: Final = "http"
 _PREFACE = b"PRI * HTTP/2"
 
 

@@ -8,4 +8,7 @@ from __future__ import annotations
 
 from pybrpc.protocols.hulu.hulu import HuluPbrpc
 
-__all__ = ["HuluPbrpc"]
+__all__ = ["HULU_PBRPC", "HuluPbrpc"]
+
+HULU_PBRPC = HuluPbrpc()
+"""The one object that all connections use."""

@@ -7,4 +7,7 @@ from __future__ import annotations
 
 from pybrpc.protocols.sofa.sofa import SofaPbrpc
 
-__all__ = ["SofaPbrpc"]
+__all__ = ["SOFA_PBRPC", "SofaPbrpc"]
+
+SOFA_PBRPC = SofaPbrpc()
+"""The one object that all connections use."""

@@ -36,6 +36,19 @@ class TypedService:
     """The descriptor of the service. Generated classes set it."""
 
 
+class NamesHandlers:
+    """The base class of objects that serve any service, and say which attribute handles a method.
+
+    Others that are no TypedService have handlers that are named like the methods.
+    """
+
+    __slots__ = ()
+
+    def _handler_names(self) -> Mapping[str, str]:
+        """The attribute of each method that is served, by the name of the method."""
+        raise NotImplementedError
+
+
 def with_descriptor(
     service: ServiceDescriptor | TypedService, impl: object
 ) -> tuple[ServiceDescriptor, object]:
@@ -75,6 +88,9 @@ def handler_names(service: ServiceDescriptor, impl: object) -> dict[str, str | N
     """The attribute of `impl` that handles each method; `None` for one of a generated class that
     is not overridden."""
     names = [method.name for method in service.methods]
+    if isinstance(impl, NamesHandlers):
+        found = impl._handler_names()
+        return {name: found.get(name) for name in names}
     if not isinstance(impl, TypedService):
         return dict(zip(names, names, strict=True))
     defaults: list[Mapping[str, object]] = [

@@ -9,8 +9,8 @@ from time import monotonic
 from pybrpc.base.guard import SERVER, deliver_interrupt
 from pybrpc.errors import ErrorCode, ProtocolError, RpcError, make_rpc_error
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.chooser import Chooser, new_server_session
-from pybrpc.protocols.detect import BAIDU_STD
 from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.message import BadMessage, Message, OversizedMessage, RpcRequest
 from pybrpc.protocols.streaming.stream_frame import NO_STREAM, StreamFrame, data_meta, pack_data

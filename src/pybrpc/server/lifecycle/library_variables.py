@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 from pybrpc.metrics.features import FEATURES
 from pybrpc.metrics.process_variables import expose_once
@@ -42,7 +42,4 @@ def _compressions() -> str:
 
 
 def _revision() -> str:
-    try:
-        return f"pybrpc {version('pybrpc')}"
-    except PackageNotFoundError:  # It runs from a checkout.
-        return "pybrpc"
+    return f"pybrpc {sys.modules['pybrpc'].__version__}"

@@ -277,17 +277,22 @@ class StopReport:
         self._timer.stop()
 
     def give_up(self) -> None:
-        """The grace is over."""
-        self._warn("gives up")
+        """The grace is over. Without requests and busy connections nothing is given up."""
+        calls = self._server.unfinished()
+        busy = [each for each in self._server.unfinished_connections() if each.is_busy]
+        if calls or busy:
+            self._warn("gives up", calls, busy)
 
     def _on_timer(self, now: float) -> float:
-        self._warn("still waits for")
+        server = self._server
+        self._warn("still waits for", server.unfinished(), server.unfinished_connections())
         self._after_s *= 2
         return self._started_at + self._after_s - now
 
-    def _warn(self, does: str) -> None:
-        server = self._server
-        what = describe(server.unfinished(), server.unfinished_connections())
+    def _warn(
+        self, does: str, calls: list[UnfinishedCall], connections: list[UnfinishedConnection]
+    ) -> None:
+        what = describe(calls, connections)
         age_s = time.monotonic() - self._started_at
-        where = server.acceptor.endpoint
+        where = self._server.acceptor.endpoint
         SERVER.warning("the server on %s, stopping for %.1f s, %s %s", where, age_s, does, what)

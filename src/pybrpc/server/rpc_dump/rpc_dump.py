@@ -10,6 +10,7 @@ import weakref
 
 from pybrpc.base.checked_options import checked_count, checked_flag, is_number, shown
 from pybrpc.base.flag_values import FLAGS
+from pybrpc.base.held_flag import HeldFlag
 
 SAMPLING: weakref.WeakSet[object] = weakref.WeakSet()
 """The writers of the servers that run and have the option."""
@@ -19,11 +20,10 @@ def _refusal(value: bool) -> str:
     return "no server of this process has the option rpc_dump" if value and not SAMPLING else ""
 
 
-ENABLE_RPC_DUMP = FLAGS.define(
-    "rpc_dump",
-    False,
-    "Sample requests into files, on servers that have the option rpc_dump",
-    check=_refusal,
+ENABLE_RPC_DUMP = FLAGS.add(
+    HeldFlag(
+        "rpc_dump", "Sample requests into files, on servers that have the option rpc_dump", _refusal
+    )
 )
 MIB = 1 << 20
 MOST = 1 << 53
@@ -76,7 +76,7 @@ class RpcDump:
 
     def is_on(self) -> bool:
         """Whether requests are sampled now."""
-        return self.enabled or bool(ENABLE_RPC_DUMP.value)
+        return self.enabled or ENABLE_RPC_DUMP.current()
 
     def prepare(self) -> None:
         """Make the directory. OSError; PermissionError if others than the owner may use it."""

@@ -169,7 +169,7 @@ class Handshake:
         if count == 0:
             text = "the peer closed the connection"
             if self._layer is PLAIN and not self._incoming:
-                text += ": does it expect TLS, or another protocol?"
+                text += ": has it stopped, or does it expect TLS, or another protocol?"
             raise self._failure(ErrorCode.EEOF, text, is_remote=True)
         return True
 

@@ -370,7 +370,9 @@ class SocketReader:
         with TLS do, when plaintext comes."""
         if self.bytes_read or not socket.bytes_written or socket.layer is not PLAIN:
             return ""
-        return ", which has sent nothing: does it expect TLS, or another protocol?"
+        return (
+            ", which has sent nothing: has it stopped, or does it expect TLS, or another protocol?"
+        )
 
     def _discard(self, socket: SocketCore, count: int) -> None:
         self._session.buffer.clear()

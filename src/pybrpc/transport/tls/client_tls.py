@@ -15,6 +15,7 @@ from pybrpc.base.lazy_modules import ssl
 from pybrpc.base.limited_log import LimitedLog
 from pybrpc.base.public_dir import public_dir
 from pybrpc.errors import TlsConfigError
+from pybrpc.transport.interfaces import ConnectionLayer
 from pybrpc.transport.tls.contexts import (
     StrPath,
     checked_alpn,
@@ -24,6 +25,7 @@ from pybrpc.transport.tls.contexts import (
     load_certificate,
     new_context,
 )
+from pybrpc.transport.tls.refusing_layer import RefusingLayer
 from pybrpc.transport.tls.tls_layer import TlsLayer
 
 LOOK_PAUSE_S = 1.0
@@ -91,14 +93,24 @@ class ClientTls:
             return tls
         raise TlsConfigError(f"tls must be a ClientTls, an ssl.SSLContext or True, not {tls!r}")
 
-    def check(self, endpoint: Endpoint) -> None:
-        """Load the files and check that they can be used. Blocks to read them the first time."""
-        self.layer_to(endpoint)
-
-    def layer_to(self, endpoint: Endpoint) -> TlsLayer:
-        """The layer of one connection to `endpoint`."""
+    def check(self, endpoint: Endpoint | None) -> None:
+        """Load the files and check that they can be used; `None` for servers that are not known
+        yet. Blocks to read them the first time. TlsConfigError."""
         context = _context_of(self).get()
-        name = _name_of(endpoint) if self.server_name is None else self.server_name
+        if endpoint is not None or self.server_name is not None:
+            self._new_layer(context, endpoint)
+
+    def layer_to(self, endpoint: Endpoint) -> ConnectionLayer:
+        """The layer of one connection to `endpoint`. Its handshake fails if `check` would."""
+        try:
+            return self._new_layer(_context_of(self).get(), endpoint)
+        except TlsConfigError as error:
+            return RefusingLayer(str(error))
+
+    def _new_layer(self, context: ssl.SSLContext, endpoint: Endpoint | None) -> TlsLayer:
+        name = self.server_name
+        if name is None and endpoint is not None:
+            name = _name_of(endpoint)
         if name is None and context.check_hostname:
             raise TlsConfigError(f"the server at {endpoint} has no known name: give server_name")
         try:

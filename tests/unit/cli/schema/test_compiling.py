@@ -40,11 +40,24 @@ def test_directory_of_a_file_is_searched_without_being_named(files: Path) -> Non
 
 @needs_protoc
 def test_error_of_the_compiler_is_told(files: Path) -> None:
-    with pytest.raises(UsageError, match=r"common\.proto: File not found"):
-        compiled([str(files / "main.proto")], [])
+    with pytest.raises(UsageError, match=r"common\.proto: File not found\.$"):
+        compiled([str(files / "main.proto")], [str(files)])
     (files / "wrong.proto").write_text("message {")
     with pytest.raises(UsageError, match=r"wrong\.proto:1:9: Expected message name"):
         compiled([str(files / "wrong.proto")], [])
+
+
+@needs_protoc
+def test_import_that_is_not_beside_its_file_is_an_error_that_says_what_helps(files: Path) -> None:
+    said = r"common\.proto: File not found\.; --proto-path says in which directory imports begin$"
+    with pytest.raises(UsageError, match=said):
+        compiled([str(files / "main.proto")], [])
+    (files / "other").mkdir()
+    (files / "other" / "common.proto").write_text(COMMON.replace("package b", "package c"))
+    both = [str(files / each / "common.proto") for each in ("shared", "other")]
+    with pytest.raises(UsageError, match=r"is shadowed in .*; --proto-path says in which"):
+        compiled(both, [])
+    assert len(compiled(both, [str(files)]).file) == 2
 
 
 def test_file_that_is_not_there_is_named() -> None:

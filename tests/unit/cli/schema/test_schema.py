@@ -63,6 +63,38 @@ def test_files_may_come_in_any_order() -> None:
     assert names.index("a") < names.index("b") < names.index("c")
 
 
+def test_packages_may_import_each_other_and_files_may_import_for_others() -> None:
+    shared, base, public = importing("a/base"), importing("a/shared"), importing("b/public")
+    for file, package in ((shared, "a"), (base, "a"), (public, "b")):
+        file.package = package
+    shared.message_type.add(name="Shared")
+    public.dependency.append("a/base")
+    public.public_dependency.append(0)
+    user = importing("c/user", "b/public")
+    user.message_type.add(name="User").field.add(
+        name="shared", number=1, label=1, type=11, type_name=".a.Shared"
+    )
+    base.dependency.append("b/public")
+    schema = Schema([user, base, public, shared])
+    found: Any = schema.message_class("User")
+    assert found.DESCRIPTOR.fields_by_name["shared"].message_type.full_name == "a.Shared"
+
+
+def test_of_two_versions_of_a_file_the_last_one_counts() -> None:
+    newer = importing("a")
+    newer.message_type.add(name="M")
+    schema = Schema([importing("a"), newer])
+    assert [file.name for file in schema.file_set().file] == ["a"]
+    assert schema.named("M").name == "M"
+
+
+def test_two_files_of_one_name_are_refused() -> None:
+    one, other = importing("common.proto"), importing("common.proto")
+    other.package = "b"
+    with pytest.raises(UsageError, match=r"two files common\.proto, of the packages '' and 'b'$"):
+        Schema([one, other])
+
+
 def test_files_of_protobuf_itself_need_not_be_there() -> None:
     schema = Schema([importing("a", "google/protobuf/timestamp.proto")])
     assert schema.message_class("google.protobuf.Timestamp")().seconds == 0  # type: ignore[attr-defined]

@@ -25,6 +25,7 @@ from pybrpc.errors import ErrorCode, RpcCanceledError, RpcError, RpcTimeoutError
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.testing.step_scheduler import StepScheduler, explore
+from pybrpc.transport.writing.write_request import Progress
 from tests.fakes.connections import (
     FakeCall,
     FakeConnection,
@@ -193,6 +194,35 @@ def test_abort_drops_both_requests(has_backup: bool, how: str, kind: type[RpcErr
     assert len(call.ends) == 1
 
 
+@pytest.mark.parametrize("end", ["abort", "first fails last", "backup fails last"])
+@pytest.mark.parametrize("sent", [(), (1,), (2,), (1, 2)])
+def test_call_may_have_run_if_one_of_its_requests_may(end: str, sent: tuple[int, ...]) -> None:
+    connection = FakeConnection()
+    call = hedged(connection, max_retry=1)
+    send_backup(call)
+    for number, request in enumerate(connection.requests, 1):
+        request.progress = Progress.WRITTEN if number in sent else Progress.QUEUED
+    if end == "abort":
+        assert call.abort(call.canceled_error())
+    else:
+        for number in (2, 1) if end == "first fails last" else (1, 2):
+            connection.break_down(number=number)
+    (error,) = call.ends
+    assert error.may_have_run is bool(sent)
+
+
+def test_call_that_was_lost_with_its_backup_may_have_run() -> None:
+    connection = FakeConnection()
+    call = hedged(connection)
+    send_backup(call)
+    connection.requests[0].progress = Progress.QUEUED
+    connection.pending.clear()
+    call.give_up()
+    (error,) = call.ends
+    assert isinstance(error, RpcTimeoutError)
+    assert error.may_have_run
+
+
 def test_backup_is_not_sent_if_the_policy_forbids_it() -> None:
     """bRPC: backup_request_policy."""
 
@@ -281,11 +311,12 @@ def test_backup_carries_the_rest_of_the_timeout(max_retry: int) -> None:
 
 
 class TracedConnection(FakeConnection):
-    def __init__(self, scheduler: StepScheduler, refused: int) -> None:
+    def __init__(self, scheduler: StepScheduler, refused: int, queued: tuple[int, ...]) -> None:
         super().__init__()
         self._scheduler = scheduler
         self._refused = refused
-        self.accepted = 0
+        self._queued = queued
+        self.accepted = self.left = 0
 
     def send(self, attempt: Attempt) -> None:
         self._scheduler.point("before it is pending")
@@ -293,6 +324,10 @@ class TracedConnection(FakeConnection):
             self._on_send = (*[nothing] * self.sent, raise_error(ErrorCode.EFAILEDSOCKET))
         super().send(attempt)
         self.accepted += 1
+        if self.sent in self._queued:
+            self.requests[-1].progress = Progress.QUEUED
+        else:
+            self.left += 1
         self._scheduler.point("pending")
 
     def take_number(self, number: int) -> Attempt | None:
@@ -332,10 +367,12 @@ class Course:
     max_retry: int = 3
     pauses: bool = False
     refused: int = 0
+    queued: tuple[int, ...] = ()
+    """The numbers of the requests that never leave."""
 
     def run(self, scheduler: StepScheduler) -> None:
         retry = RetryPolicy(backoff=Backoff(first_s=1.0) if self.pauses else None)
-        connection = TracedConnection(scheduler, self.refused)
+        connection = TracedConnection(scheduler, self.refused, self.queued)
         traced_call = type(
             "TracedCall",
             (FakeCall,),
@@ -348,7 +385,7 @@ class Course:
             patch.setattr(
                 hedge_module, "atomic_counter", lambda: TracedCounter(scheduler, is_signed=True)
             )
-            names = ("_is_armed", "_call", "backup", "has_backup")
+            names = ("_is_armed", "_call", "backup", "has_backup", "may_have_run")
             patched = {name: TracedSlot(scheduler, Hedge.__dict__[name], name) for name in names}
             patch.setattr(call_module, "Hedge", type("TracedHedge", (Hedge,), patched))
             call = make_call(
@@ -379,6 +416,8 @@ class Course:
         while connection.pending and not call.ends:
             connection.answer()
         assert_over(call, connection)
+        (end,) = call.ends
+        assert not isinstance(end, RpcError) or end.may_have_run is (connection.left > 0)
         assert connection.accepted <= self.max_retry + 1
         end_pauses(connection)
         assert connection.pending == {}
@@ -422,3 +461,13 @@ def test_three_events_at_once_end_a_call_once_and_leave_nothing(triple: tuple[st
     for begun in ((), ("timer",)):
         course = Course(triple, begun, pauses="pause over" in triple)
         assert explore(course.run, max_preemptions=1) > 10
+
+
+@pytest.mark.parametrize("queued", [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize("other", ["break 2", "cancel", "deadline"])
+def test_two_ends_at_once_know_whether_one_of_the_requests_has_left(
+    queued: tuple[int, ...], other: str
+) -> None:
+    """Whichever of the two threads ends the call."""
+    course = Course(("break 1", other), ("timer",), max_retry=1, queued=queued)
+    assert explore(course.run, max_preemptions=2) > 10

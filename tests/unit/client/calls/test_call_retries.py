@@ -16,6 +16,7 @@ from pybrpc.errors import (
     OvercrowdedError,
     RpcError,
 )
+from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method
 from pybrpc.testing.step_dispatcher import FakeClock, StepTimer
@@ -217,6 +218,63 @@ def test_request_that_must_not_run_twice_has_no_backup(method: Method, hedges: i
     call = start(connection, retry=RUN_ONCE, backup=policy, method=method)
     assert (call.hedge is not None) == bool(hedges)
     assert len(connection.timeouts.entries) == 1 + hedges
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "may_have_run"),
+    [
+        (Progress.QUEUED, Progress.QUEUED, False),
+        (Progress.QUEUED, Progress.SENT, True),
+        (Progress.WRITTEN, Progress.QUEUED, True),
+    ],
+)
+@pytest.mark.parametrize("end", ["broken", "cancelled"])
+def test_call_may_have_run_if_one_of_its_attempts_may(
+    first: Progress, second: Progress, may_have_run: bool, end: str
+) -> None:
+    connection = FakeConnection()
+    call = start(connection, max_retry=1)
+    connection.requests[0].progress = first
+    connection.break_down()
+    connection.requests[1].progress = second
+    if end == "broken":
+        connection.break_down()
+    else:
+        assert call.abort(call.canceled_error())
+    (error,) = call.ends
+    assert error.may_have_run is may_have_run
+
+
+FIELDS = RpcResponse(1, user_fields={"key": "value"})
+
+
+def test_controller_gets_the_user_fields_of_the_response_that_failed_the_call() -> None:
+    connection = FakeConnection()
+    controller = Controller()
+    call = start(connection, controller=controller)
+    connection.answer_error(ErrorCode.EINTERNAL, response=FIELDS)
+    assert isinstance(call.ends[0], RpcError)
+    assert controller.response_user_fields == {"key": "value"}
+
+
+@pytest.mark.parametrize("end", ["broken", "answered", "cancelled"])
+def test_controller_gets_nothing_of_a_failed_response_after_which_the_call_was_retried(
+    end: str,
+) -> None:
+    connection = FakeConnection()
+    controller = Controller()
+    policy = RetryPolicy(codes=frozenset({ErrorCode.EINTERNAL}))
+    call = start(connection, controller=controller, retry=policy)
+    connection.answer_error(ErrorCode.EINTERNAL, response=FIELDS)
+    assert (connection.sent, call.ends) == (2, [])
+    if end == "broken":
+        connection.break_down()
+    elif end == "answered":
+        connection.answer()
+    else:
+        call.abort(call.canceled_error())
+    assert len(call.ends) == 1
+    assert controller.response_user_fields == {}
 
 
 IN_A_PAUSE = RetryPolicy(backoff=Backoff(first_s=1, jitter=0))

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.calls import call_span
 from pybrpc.client.calls.call_span import (
     begin_span,
     end_span,
@@ -23,6 +22,7 @@ from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.rpc.controller import Controller
+from pybrpc.tracing import process_rpcz
 from pybrpc.tracing.process_rpcz import Rpcz
 from pybrpc.tracing.span import Span, SpanKind
 from tests.fakes.spans import fresh_rpcz, new_span
@@ -86,7 +86,7 @@ def test_no_failure_gets_to_the_call(
         raise MemoryError
 
     broken = SimpleNamespace(begin_client_span=fail, end=fail, annotate=fail)
-    monkeypatch.setattr(call_span, "RPCZ", broken)
+    monkeypatch.setattr(process_rpcz, "RPCZ", broken)
     assert begin_span("a.B.C", None, 5.0) is None
     end_span(client_span(), PEER, None, None)
     note_failed_attempt(broken, 5)  # type: ignore[arg-type]

@@ -14,7 +14,6 @@ from pybrpc.client.calls.retry import (
     RETRYABLE_CODES,
     RetryPolicy,
     checked_max_retry,
-    may_have_run,
 )
 from pybrpc.errors import CONNECTION_CODES, ErrorCode, Phase, RpcError, make_rpc_error
 
@@ -78,18 +77,6 @@ def test_codes_of_a_policy_may_name_an_answer_but_no_connection_in_an_answer() -
 
 def test_judge_decides_of_a_connection_code_in_an_answer() -> None:
     assert RetryPolicy(judge=lambda error: True).may_retry(answer(ErrorCode.EEOF))
-
-
-@pytest.mark.parametrize("phase", [*Phase, None])
-def test_request_may_have_run_once_a_byte_of_it_may_have_left(phase: Phase | None) -> None:
-    error = make_rpc_error(ErrorCode.EEOF, "x", phase=phase)
-    nothing_left = ("resolve", "connect", "handshake", "queued")
-    assert may_have_run(error) is (phase not in nothing_left)
-
-
-def test_request_that_was_answered_with_elogoff_has_not_run() -> None:
-    assert not may_have_run(answer(ErrorCode.ELOGOFF))
-    assert may_have_run(answer(ErrorCode.ELIMIT))
 
 
 def test_judge_decides_instead_of_the_codes() -> None:

@@ -12,9 +12,15 @@ import pytest
 
 import pybrpc
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.client.channel.options import ChannelOptions, ChannelSettings
+from pybrpc.client.channel.options import (
+    ChannelOptions,
+    ChannelSettings,
+    default_connection_type,
+    protocol_names,
+)
 from pybrpc.errors import PyBrpcError
-from pybrpc.protocols.detect import BAIDU_STD, PROTOCOLS
+from pybrpc.protocols.baidu_std import BAIDU_STD
+from pybrpc.protocols.built_in import framed_protocols
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.rpc.http_bodies import HttpContentType
 
@@ -80,7 +86,7 @@ def test_factories_with_other_limits_of_streams_are_different() -> None:
     assert factory != ChannelSettings().connection_factory(PEER)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda each: each.name)
+@pytest.mark.parametrize("protocol", framed_protocols(), ids=lambda each: each.name)
 def test_factories_of_different_protocols_are_different(protocol: RpcProtocol) -> None:
     """So channels of different protocols share no connection."""
     factory = ChannelSettings(protocol=protocol.name).connection_factory(PEER)
@@ -196,3 +202,14 @@ def test_share_with_threads_is_a_flag() -> None:
     share: Any = "no"
     with pytest.raises(TypeError, match="share_with_threads must be True or False, not 'no'"):
         pybrpc.aio.Channel("127.0.0.1:1", share_with_threads=share)
+
+
+def test_every_name_of_a_protocol_makes_a_channel_of_its_default_type() -> None:
+    names = protocol_names()
+    assert names[:4] == ["baidu_std", "hulu_pbrpc", "sofa_pbrpc", "http"]
+    assert "http:proto" in names
+    for name in names:
+        settings = ChannelSettings(protocol=name).source_settings
+        assert settings.connection_type == default_connection_type(name)
+    with pytest.raises(ValueError, match="unknown protocol 'htpp'"):
+        default_connection_type("htpp")

@@ -13,6 +13,7 @@ from pybrpc.client.channel.aio_stub_method import AioStubMethod
 from pybrpc.client.channel.streaming_method import StreamingMethod
 from pybrpc.client.channel.stub import StubMethod
 from pybrpc.client.channel.typed_stub import AioTypedStub, TypedStub
+from pybrpc.rpc.attribute_names import RESERVED
 from tests.peers.streaming import MIXED
 
 ADDRESS = "127.0.0.1:1"
@@ -49,6 +50,13 @@ def test_methods_of_threads_are_attributes(kind: Any) -> None:
 def test_methods_of_loops_are_attributes() -> None:
     stub: Any = MixedAioStub(pybrpc.aio.Channel(ADDRESS))
     assert type(stub.Echo) is AioStubMethod
+
+
+@pytest.mark.parametrize("kind", [MixedStub, MixedAioStub])
+def test_attributes_of_a_stub_that_are_no_methods_are_reserved(kind: Any) -> None:
+    stub = kind(Fake() if kind is MixedStub else pybrpc.aio.Channel(ADDRESS))
+    own = {name for name in object.__dir__(stub) if not name.startswith("__")}
+    assert own - {method.name for method in MIXED.methods} == RESERVED
 
 
 def test_fake_is_a_channel_too() -> None:

@@ -12,7 +12,7 @@ from pybrpc.client.connections.authentication import Authentication
 from pybrpc.client.connections.hulu_connection import HuluConnection
 from pybrpc.errors import ErrorCode
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import HULU_PBRPC
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.message import RpcRequest, RpcResponse
 from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.protocol import ParseLimits

@@ -206,6 +206,30 @@ def test_error_response_fails_its_call_and_the_connection_stays(line: Line) -> N
     assert line.owner.heard[-1] == "free and clean"
 
 
+def test_caller_gets_the_user_fields_of_a_failed_response_and_nothing_else(line: Line) -> None:
+    """bRPC: ProcessRpcResponse, baidu_rpc_protocol.cpp."""
+    controller = Controller()
+    line.call(controller=controller)
+    line.says(
+        RpcResponse(
+            line.request().correlation_id,
+            ErrorCode.EINTERNAL,
+            "no",
+            attachment=IOBuf(b"attached"),
+            user_fields={"key": "value"},
+            compress_type=CompressType.GZIP,
+            checksum_type=ChecksumType.CRC32C,
+            checksum_value=b"1234",
+        )
+    )
+    assert controller.error_code == ErrorCode.EINTERNAL
+    assert controller.response_user_fields == {"key": "value"}
+    assert len(controller.response_attachment) == 0
+    fresh = Controller()
+    assert controller.response_compress_type == fresh.response_compress_type
+    assert controller.response_checksum_type == fresh.response_checksum_type
+
+
 def test_connection_to_a_stopping_server_takes_no_calls_and_closes_after_the_last(
     line: Line,
 ) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from pybrpc.client.connections.traced_request import trace_request
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC, SOFA_PBRPC
+from pybrpc.protocols.baidu_std import BAIDU_STD
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.message import RpcRequest
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from pybrpc.tracing.span import SpanKind
 from tests.fakes.spans import new_span
 

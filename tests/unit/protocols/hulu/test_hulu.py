@@ -7,7 +7,7 @@ import pytest
 
 from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import HULU_PBRPC
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.protocols.hulu.schema import HuluRpcRequestMeta, HuluRpcResponseMeta
 from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import Broken, ParseLimits, ParseOutcome

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pybrpc.iobuf.iobuf import IOBuf
+from pybrpc.protocols.built_in import framed_protocols
 from pybrpc.protocols.chooser import new_server_session
-from pybrpc.protocols.detect import PROTOCOLS
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.protocols.rtmp.chunk_writer import ChunkWriter
 from pybrpc.protocols.rtmp.command import Command
@@ -144,7 +144,7 @@ def test_limits_of_the_server_hold() -> None:
 def test_protocol_is_found_by_its_first_byte() -> None:
     assert PROTOCOL.detect(b"\x03") is Detection.YES
     assert PROTOCOL.detect(b"PRPC") is Detection.NO
-    chooser = new_server_session(ParseLimits(), [*PROTOCOLS, PROTOCOL])
+    chooser = new_server_session(ParseLimits(), [*framed_protocols(), PROTOCOL])
     chooser.buffer.append(HANDSHAKE[:1])
     messages = chooser.cut()
     session = follow(chooser, messages)

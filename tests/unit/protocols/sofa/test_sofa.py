@@ -7,9 +7,9 @@ import pytest
 
 from pybrpc.errors import BadRequestError, BadResponseError, ErrorCode
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import SOFA_PBRPC
 from pybrpc.protocols.message import OversizedMessage, RpcRequest, RpcResponse
 from pybrpc.protocols.protocol import NEED_MORE, Broken, ParseLimits, ParseOutcome
+from pybrpc.protocols.sofa import SOFA_PBRPC
 from pybrpc.protocols.sofa.schema import REQUEST, RESPONSE, SofaRpcMeta
 from pybrpc.rpc.compress import CompressType
 from pybrpc.testing.check_protocol import check_protocol, parse_all

@@ -12,7 +12,7 @@ import pytest
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.errors import ErrorCode, OvercrowdedError, RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.server.calls.admission import Admission
 from pybrpc.server.calls.call_end import CallEnd, RefusedRequest
 from pybrpc.server.calls.method_entry import MethodEntry

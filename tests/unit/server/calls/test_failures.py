@@ -13,7 +13,7 @@ from pybrpc.errors import (
     RpcError,
     RpcTimeoutError,
 )
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.protocol import DEFAULT_MAX_META_SIZE
 from pybrpc.rpc.controller import Controller
 from pybrpc.server.calls.failures import (

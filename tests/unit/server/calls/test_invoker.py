@@ -13,7 +13,7 @@ import pytest
 
 from pybrpc.errors import ErrorCode, LimitReachedError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc import serving

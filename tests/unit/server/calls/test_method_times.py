@@ -9,7 +9,8 @@ import pytest
 
 from pybrpc.errors import ErrorCode
 from pybrpc.metrics import list_exposed, take_snapshot
-from pybrpc.protocols.detect import BAIDU_STD, HULU_PBRPC
+from pybrpc.protocols.baidu_std import BAIDU_STD
+from pybrpc.protocols.hulu import HULU_PBRPC
 from pybrpc.server.calls.method_times import MethodTimes
 from pybrpc.server.calls.server_call import NO_ANSWER
 from tests.fakes.metrics import SteppedSampler, counts, own_variables

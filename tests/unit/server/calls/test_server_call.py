@@ -14,7 +14,7 @@ import pytest
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import BadResponseError, ErrorCode, OvercrowdedError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcResponse
 from pybrpc.protocols.protocol import ParseLimits
 from pybrpc.rpc.compress import CompressType

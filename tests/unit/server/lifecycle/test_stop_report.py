@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,8 @@ from pybrpc.transport.dispatch import periodic
 
 CALL = UnfinishedCall("a.Service.Method", "10.0.0.1:7", 3.0, "open")
 CONNECTION = UnfinishedConnection("10.0.0.1:7", "open", 1, 0)
+IDLE = UnfinishedConnection("10.0.0.1:8", "closing", 0, 0)
+GONE = UnfinishedConnection("10.0.0.1:9", "gone", 0, 0)
 
 
 class Stage:
@@ -23,11 +26,13 @@ class Stage:
         self.dispatcher = StepDispatcher()
         for module in (server_stop, periodic):
             patch.setattr(module, "time", self.dispatcher.clock)
+        self.calls = [CALL]
+        self.connections = [CONNECTION]
         self.report = StopReport(
             SimpleNamespace(  # type: ignore[arg-type]
                 dispatcher=self.dispatcher,
-                unfinished=lambda: [CALL],
-                unfinished_connections=lambda: [CONNECTION],
+                unfinished=lambda: self.calls,
+                unfinished_connections=lambda: self.connections,
                 acceptor=SimpleNamespace(endpoint="127.0.0.1:8000"),
             )
         )
@@ -78,3 +83,25 @@ def test_report_logs_what_is_given_up(stage: Stage) -> None:
     assert stage.said[0].startswith(
         "the server on 127.0.0.1:8000, stopping for 0.0 s, gives up 1 requests"
     )
+
+
+def test_connections_without_work_are_not_given_up(stage: Stage) -> None:
+    stage.calls = []
+    stage.connections = [IDLE, GONE]
+    stage.report.give_up()
+    assert stage.said == []
+
+
+@pytest.mark.parametrize("work", [{"running": 1}, {"unwritten_bytes": 1}, {"holds": 1}])
+def test_only_busy_connections_are_given_up(stage: Stage, work: dict[str, int]) -> None:
+    busy = dataclasses.replace(IDLE, **work)
+    stage.calls = []
+    stage.connections = [IDLE, GONE, busy]
+    stage.report.give_up()
+    assert stage.said[0].endswith(f"gives up 0 requests; 1 connections ({busy})")
+
+
+def test_request_whose_connection_is_gone_is_given_up(stage: Stage) -> None:
+    stage.connections = [GONE]
+    stage.report.give_up()
+    assert stage.said[0].endswith(f"gives up 1 requests ({CALL}); 0 connections")

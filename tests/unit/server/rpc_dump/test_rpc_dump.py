@@ -70,10 +70,16 @@ def test_flag_switches_what_is_not_enabled() -> None:
     assert not dump.is_on()
     with pytest.raises(ValueError, match="no server of this process has the option rpc_dump"):
         ENABLE_RPC_DUMP.set(True)
+    with pytest.raises(ValueError, match="no server of this process has the option rpc_dump"):
+        ENABLE_RPC_DUMP.hold("a", 600)
     writer = Sampling()
     SAMPLING.add(writer)
     try:
         ENABLE_RPC_DUMP.set(True)
+        assert dump.is_on()
+        ENABLE_RPC_DUMP.set(False)
+        assert not dump.is_on()
+        ENABLE_RPC_DUMP.hold("a", 600)
         assert dump.is_on()
     finally:
         ENABLE_RPC_DUMP.set(False)

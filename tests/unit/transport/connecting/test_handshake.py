@@ -17,7 +17,7 @@ from pybrpc.errors import (
     Phase,
 )
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import Message, RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.connecting.handshake import MAX_UNTAKEN_BYTES

@@ -14,7 +14,7 @@ import pytest
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf, cut_multiple_into_fd
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import Message, RpcRequest
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 from pybrpc.transport.dispatch.step_queue import FunctionWork

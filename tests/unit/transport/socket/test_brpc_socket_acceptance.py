@@ -22,7 +22,7 @@ import pytest
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ConnectError, ErrorCode, OvercrowdedError, RpcError, WriteShutdownError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher

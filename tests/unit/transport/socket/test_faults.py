@@ -10,7 +10,7 @@ import pytest
 
 from pybrpc.errors import ErrorCode, OvercrowdedError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.protocol import ParseLimits

@@ -8,7 +8,7 @@ import pytest
 
 from pybrpc.errors import ErrorCode, RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.transport.socket.graceful_close import STALL_S
 from pybrpc.transport.socket.socket import LINGER_S, Socket

@@ -11,7 +11,7 @@ import pytest
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.errors import ErrorCode
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import Message, RpcRequest
 from pybrpc.protocols.message_cutter import MessageCutter
 from pybrpc.protocols.protocol import Broken

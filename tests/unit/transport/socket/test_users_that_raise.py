@@ -14,7 +14,7 @@ import pytest
 from pybrpc.base.guard import safe_repr
 from pybrpc.errors import ErrorCode, InternalServerError, RpcError
 from pybrpc.iobuf import IOBuf
-from pybrpc.protocols.detect import BAIDU_STD
+from pybrpc.protocols.baidu_std import BAIDU_STD
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from pybrpc.client.cluster.balancing.base_picker import BasePicker
 from pybrpc.client.cluster.balancing.load_balancer import LoadBalancer, Outcome, Picker
-from pybrpc.client.cluster.breaking.breaker import check_count, check_seconds
+from pybrpc.client.cluster.breaking.checked_numbers import check_count, check_seconds
 from pybrpc.client.cluster.cluster_server import ClusterServer
 from pybrpc.errors import ErrorCode, make_rpc_error
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from pybrpc.client.cluster.balancing.load_balancer import Outcome
-from pybrpc.client.cluster.breaking.breaker import (
-    CircuitBreaker,
-    check_count,
-    check_seconds,
-    check_share,
-)
+from pybrpc.client.cluster.breaking.breaker import CircuitBreaker
+from pybrpc.client.cluster.breaking.checked_numbers import check_count, check_seconds, check_share
 from pybrpc.client.cluster.breaking.server_breaker import ServerBreaker
 
 BUCKETS = 10

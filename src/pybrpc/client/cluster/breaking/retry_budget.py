@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pybrpc.client.cluster.breaking.breaker import check_seconds, check_share
+from pybrpc.client.cluster.breaking.checked_numbers import check_seconds, check_share
 
 
 @dataclasses.dataclass(frozen=True)
