@@ -7,10 +7,27 @@ from __future__ import annotations
 
 import enum
 import errno
+from typing import TYPE_CHECKING, Any
 
 
-class ErrorCode(enum.IntEnum):
-    """bRPC's error codes. Any other errno of the operating system may appear as a plain int."""
+class _ErrorCodes(enum.EnumMeta):
+    """The type of ErrorCode: it says where the codes are that ErrorCode does not have."""
+
+    if not TYPE_CHECKING:  # or type checkers would take any name
+
+        def __getattr__(cls, name: str) -> Any:
+            members = cls.__dict__.get("_member_map_", {})
+            if name in members:  # Python 3.11 finds them here
+                return members[name]
+            where = ""
+            if isinstance(getattr(errno, name, None), int):
+                where = f": {name} is of the errno module, errno.{name}"
+            raise AttributeError(f"ErrorCode has no code {name!r}{where}", name=name, obj=cls)
+
+
+class ErrorCode(enum.IntEnum, metaclass=_ErrorCodes):
+    """bRPC's error codes. Any other errno of the operating system may appear as a plain int, such
+    as `errno.EPERM`."""
 
     ENOSERVICE = 1001
     ENOMETHOD = 1002

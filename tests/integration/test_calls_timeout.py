@@ -66,6 +66,8 @@ def test_timeout_0_ends_at_once(form: str) -> None:
         with caller(form, server.address) as client:
             with pytest.raises(RpcTimeoutError, match="Reached timeout=0ms"):
                 client.call(echo_request(), timeout=0)
+            with pytest.raises(RpcTimeoutError, match=r"Reached timeout=0\.1ms"):
+                client.call(echo_request(), timeout=0.0001)
             assert client.call(echo_request("next")).message == "next"
             assert client.statistics().in_flight == 0
 

@@ -112,6 +112,25 @@ def test_wrong_usage_is_status_2(
     assert text in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("request_text", "text"),
+    [
+        ('{"message": "a", "titel": "x"}', "unknown field titel: conformance.EchoRequest has "),
+        ('{"message": "a", "\\u001bx": 1}', "unknown field \ufffdx: conformance.EchoRequest has "),
+        ('{"message": "a", "sleep_ms": "5s"}', 'sleep_ms: Invalid value `"5s"\' for optional '),
+    ],
+)
+def test_what_servers_ignore_is_refused_unless_told(
+    address: str, capsys: pytest.CaptureFixture[str], request_text: str, text: str
+) -> None:
+    assert main(["call", address, "Echo", request_text]) == 2
+    said = capsys.readouterr().err
+    assert text in said
+    assert "--lenient" in said
+    assert said.count("\n") == 1
+    assert main(["call", address, "Echo", request_text, "--lenient"]) == 0
+
+
 def test_request_may_come_from_a_file_or_the_standard_input(
     address: str,
     capsys: pytest.CaptureFixture[str],

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -146,6 +147,26 @@ def test_requests_are_sent_again_as_they_came(
     found = json.loads(capsys.readouterr().out)
     assert (found["calls"], found["failed"]) == (6, 0)
     assert service.seen == [("first", b"beside"), ("second", b""), ("third", b"")] * 2
+
+
+class Slow(Keeping):
+    """Answers after a while."""
+
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        time.sleep(0.2)
+        return super().Echo(request, controller)
+
+
+def test_time_of_a_replay_ends_with_its_last_answer(
+    dumped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with make_server(Slow()) as server:
+        address = str(server.start("127.0.0.1:0"))
+        assert main(["replay", address, str(dumped), "--timeout", "30", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["calls"] == 3
+    assert found["seconds"] * 1e6 >= found["latency_us"]["max"] - 1000  # it is rounded
+    assert found["qps"] == pytest.approx(3 / found["seconds"], rel=0.01)
 
 
 def test_replay_at_a_rate_sends_all_of_them(

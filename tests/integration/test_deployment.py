@@ -106,13 +106,13 @@ def test_container_s_command_answers_all_calls_and_is_unready_first(tmp_path: Pa
             wait_until(lambda: process.poll() is not None or "serving" in read(log.name))
             assert status(f"http://127.0.0.1:{pages}/health") == 200, read(log.name)
             assert status(f"http://127.0.0.1:{pages}/readiness") == 200
-            assert run_health_check(pages) == 0
+            assert run_health_check(binaries, pages) == 0
             with pybrpc.Channel(address, timeout=60, max_retry=0) as channel:
                 check_stop(process, pages, pybrpc.Stub(SERVICE, channel))
             assert process.wait(60) == 0
         finally:
             process.kill()
-    assert run_health_check(pages) != 0
+    assert run_health_check(binaries, pages) != 0
     assert re.search(rf"all: .* {2 * CALLS} requests, 0 errors", read(log.name)), read(log.name)
 
 
@@ -132,11 +132,13 @@ def read(path: str) -> str:
     return Path(path).read_text()
 
 
-def run_health_check(pages: str) -> int:
+def run_health_check(binaries: Path, pages: str) -> int:
     """Run HEALTHCHECK's command; its exit status."""
     (found,) = re.findall(r"^    CMD (\[.*\])$", dockerfile(), re.MULTILINE)
-    _, *arguments = [word.replace("8001", pages) for word in json.loads(found)]
-    return subprocess.run([sys.executable, *arguments], capture_output=True, check=False).returncode
+    name, *arguments = [word.replace("8001", pages) for word in json.loads(found)]
+    return subprocess.run(
+        [binaries / name, *arguments], capture_output=True, check=False
+    ).returncode
 
 
 def test_limits_of_time_fit_together() -> None:

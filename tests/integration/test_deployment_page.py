@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def test_two_servers_on_a_port() -> None:
     names: dict[str, Any] = {"pybrpc": pybrpc, "SERVICE": ECHO, "EchoService": EchoService}
     run_example(examples_of(PAGE)[2], names, {})
     assert names["endpoint"].port > 0
+
+
+def test_pages_name_the_repository_and_the_tag_of_this_release() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = f"git+{project['urls']['Repository']}@v{project['version']}"
+    for page, times in {PAGE: 1, "docs/install.md": 3}.items():
+        assert re.findall(r"git\+[^\s\"]+", (ROOT / page).read_text()) == [wanted] * times, page
 
 
 def test_there_are_no_other_examples() -> None:

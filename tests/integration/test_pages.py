@@ -35,7 +35,7 @@ PAGES = {
     "deadlines.md": 3,
     "errors.md": 1,
     "generic-calls.md": 2,
-    "http.md": 4,
+    "http.md": 5,
     "interceptors.md": 4,
     "http-client.md": 6,
     "http-bodies.md": 6,
@@ -142,11 +142,14 @@ def test_protocols(names: dict[str, Any], served: str, capsys: pytest.CaptureFix
 def test_http(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     for example in examples_of("docs/http.md"):
         run_example(example, names, {})
-    assert capsys.readouterr().out.splitlines() == [
+    *printed, error = capsys.readouterr().out.splitlines()
+    assert printed == [
         "200 hello",
         "this is a/b.txt",
         "this is hello you",
+        "404 20001 text/plain; charset=utf-8",
     ]
+    assert re.fullmatch(r"\[127\.0\.0\.1:\d+\]\[E20001\]no such user: 8", error)
 
 
 def test_observability(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

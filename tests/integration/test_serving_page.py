@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 import pybrpc
 from pybrpc.server import Supervisor
 from tests.fakes.threads import wait_until
+from tests.peers.command import command
 from tests.peers.echo import ECHO
 from tests.peers.pages import ROOT, examples_of, run_example
 from tests.peers.redis_server import free_port
@@ -52,14 +55,14 @@ def test_cores_and_memory() -> None:
     """In a process of its own, which stays bound."""
     if len(os.sched_getaffinity(0) & {1}) == 0:
         pytest.skip("the process may not use core 1")
-    code = examples_of(PAGE)[4] + "\nimport os\nprint(os.sched_getaffinity(0))\n"
+    code = examples_of(PAGE)[5] + "\nimport os\nprint(os.sched_getaffinity(0))\n"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "{1}\n"
 
 
 def test_from_python(capsys: pytest.CaptureFixture[str]) -> None:
     where = {"127.0.0.1:8000": f"127.0.0.1:{free_port()}"}
-    run_example(examples_of(PAGE)[5], dict(NAMES), where)
+    run_example(examples_of(PAGE)[6], dict(NAMES), where)
     assert capsys.readouterr().out == "hello\n1\n"
 
 
@@ -75,6 +78,29 @@ def test_what_handlers_share_is_opened_and_closed(tmp_path: Path) -> None:
             assert connection.recv(1) == b""
 
 
+def test_lines_of_the_access_log_are_json_and_nothing_else(tmp_path: Path) -> None:
+    """Those of all workers; none of them is on the standard error."""
+    target = "logged_echo_server:make_server"
+    arguments = command("serve", target, "--bind", "127.0.0.1:0", "--workers", "2")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    more = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, env=os.environ | more, text=True, **pipes
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().partition(" on ")[2].partition(",")[0]
+        for number in range(20):  # each over a connection of its own
+            assert call(address, f"{number}") == f"{number}"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    lines = [json.loads(line) for line in (tmp_path / "access.jsonl").read_text().splitlines()]
+    assert [(line["method"], line["code"]) for line in lines] == [
+        (f"{ECHO.full_name}.Echo", 0)
+    ] * 20
+    assert "pybrpc.access" not in said
+
+
 def test_in_a_loop() -> None:
     with Supervisor("async_echo_server:make_server", loop="uvloop") as supervisor:
         assert call(supervisor.start("127.0.0.1:0"), "loop") == "uvloop"
@@ -87,13 +113,13 @@ def test_in_a_loop_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_without_a_supervisor() -> None:
     names = dict(NAMES)
-    run_example(examples_of(PAGE)[6], names, {})
+    run_example(examples_of(PAGE)[7], names, {})
     assert names["endpoint"].port > 0
     wait_until(lambda: not names["server"].is_running)
 
 
 def test_there_are_no_other_examples() -> None:
-    assert len(examples_of(PAGE)) == 7
+    assert len(examples_of(PAGE)) == 8
 
 
 @pytest.mark.parametrize(("connections", "said"), [(8, "38 %"), (16, "4 %"), (32, "0.04 %")])

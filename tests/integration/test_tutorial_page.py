@@ -77,13 +77,17 @@ def test_a_reader_can_follow_the_page(tmp_path: Path) -> None:
     pytest.importorskip("grpc_tools.protoc", reason="there is no grpcio-tools here")
     # The page prints the addresses sorted.
     first, second = sorted(f"127.0.0.1:{free_port()}" for _ in range(2))
-    addresses = {"127.0.0.1:8000": first, "127.0.0.1:8001": second}
+    addresses = {
+        "127.0.0.1:8000": first,
+        "127.0.0.1:8001": second,
+        "--internal-port 8001": f"--internal-port {second.partition(':')[2]}",
+    }
     with contextlib.ExitStack() as terminals:
         reader = Reader(tmp_path, terminals)
         for step in STEPS:
             reader.do(with_addresses(step, addresses))
         assert len(reader.servers) == 1
-    assert len(reader.has_run) == 10
+    assert len(reader.has_run) == 13
 
 
 def test_no_block_is_left_out() -> None:
@@ -98,4 +102,4 @@ def test_no_block_is_left_out() -> None:
         "both.py",
         "test_stock.py",
     ]
-    assert len(STEPS) == len(files) + 14
+    assert len(STEPS) == len(files) + 17

@@ -48,3 +48,10 @@ def checked_timeout_s(timeout_s: float | None, name: str = "timeout") -> float |
     if timeout_s > LONGEST_TIMEOUT_S:
         return None if timeout_s == NEVER else LONGEST_TIMEOUT_S
     return float(timeout_s)
+
+
+def milliseconds_text(timeout_s: float | None) -> str:
+    """A timeout for texts of errors: whole milliseconds, as C++ bRPC has it, and "0.1" for less
+    than one; "0" for none."""
+    milliseconds = (timeout_s or 0.0) * 1000
+    return f"{milliseconds:.3g}" if 0 < milliseconds < 1 else str(int(milliseconds))

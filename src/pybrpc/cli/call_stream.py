@@ -53,7 +53,7 @@ def run_stream(
             output.value({"response": json.loads(response)})
         else:
             output.note(f"response: {escaped(response)}")
-        sender = Sender(call.stream, sent)
+        sender = Sender(call.stream, sent, options.lenient)
         sender.thread.start()
         receive(call.stream, shown, sender, options, output)
     if sender.error is not None:
@@ -64,9 +64,12 @@ def run_stream(
 class Sender:
     """A thread that sends the lines of the standard input. A daemon: reading can't be ended."""
 
-    def __init__(self, stream: Stream, message_class: type[Message] | None) -> None:
+    def __init__(
+        self, stream: Stream, message_class: type[Message] | None, is_lenient: bool
+    ) -> None:
         self._stream = stream
         self._class = message_class
+        self._is_lenient = is_lenient
         self.is_done = False
         self.error: Exception | None = None
         """The reason why it has stopped; `None` if the input has ended, or the stream."""
@@ -88,7 +91,7 @@ class Sender:
     def _bytes_of(self, line: bytes) -> bytes:
         if self._class is None:
             return line
-        return message_of(line, self._class).SerializeToString()
+        return message_of(line, self._class, self._is_lenient).SerializeToString()
 
 
 def receive(

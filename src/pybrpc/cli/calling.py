@@ -15,7 +15,15 @@ from pybrpc.cli.schema.loading import add_schema, load_schema
 from pybrpc.cli.schema.schema import Schema
 from pybrpc.client.channel.options import protocol_names
 from pybrpc.client.cluster.balancing.registry import DEFAULT, load_balancer_names
-from pybrpc.json2pb import ConversionError, JsonOptions, json_to_message, message_to_json
+from pybrpc.json2pb import (
+    ConversionError,
+    JsonOptions,
+    SkippedValue,
+    iter_json_messages,
+    json_to_message,
+    message_to_json,
+)
+from pybrpc.json2pb.unknown_keys import find_unknown_key
 from pybrpc.rpc.compress import CompressType, can_compress, compress_name
 from pybrpc.rpc.controller import Controller
 from pybrpc.rpc.method import Method, is_streaming, method_of
@@ -23,15 +31,33 @@ from pybrpc.rpc.method import Method, is_streaming, method_of
 COMPRESSIONS = {compress_name(each): each for each in CompressType if can_compress(each)}
 
 
+MAX_KEYS = 20
+"""Fields that an error lists."""
+
+
 class Called(NamedTuple):
     """A method that is to be called, and the schema that it is from."""
 
     method: Method
     schema: Schema
+    is_lenient: bool
+    """Whether requests may have what servers ignore."""
 
     def request(self, text: str | bytes) -> Message:
         """The request that a JSON text describes. UsageError."""
-        return message_of(text, self.method.request_class)
+        return message_of(text, self.method.request_class, self.is_lenient)
+
+    def requests(self, data: bytes) -> list[Message]:
+        """The requests that JSON texts describe, which follow each other. UsageError."""
+        found: list[Message] = []
+        begin = 0
+        try:
+            for _, end in iter_json_messages(data, self.method.request_class):
+                found.append(self.request(data[begin:end]))
+                begin = end
+        except ConversionError as error:
+            raise UsageError(str(error)) from error
+        return found
 
 
 def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
@@ -66,6 +92,11 @@ def add_calling(parser: argparse.ArgumentParser, timeout: float) -> None:
         "--defaults",
         action="store_true",
         help="print fields that are not set too, with their defaults",
+    )
+    parser.add_argument(
+        "--lenient",
+        action="store_true",
+        help="ignore unknown fields and values of a wrong type in JSON, as servers do",
     )
     add_timeout(parser, timeout)
     add_schema(parser)
@@ -112,16 +143,38 @@ def called(options: argparse.Namespace) -> Called:
             f"{descriptor.full_name} streams in its .proto file, as methods of gRPC do; streams of "
             "bRPC are opened by plain methods"
         )
-    return Called(method_of(descriptor), schema)
+    return Called(method_of(descriptor), schema, options.lenient)
 
 
-def message_of(text: str | bytes, message_class: type[Message]) -> Message:
-    """The message that a JSON text describes. UsageError."""
+def message_of(
+    text: str | bytes, message_class: type[Message], is_lenient: bool = False
+) -> Message:
+    """The message that a JSON text describes. UsageError, unless `is_lenient` also for what
+    bRPC's rules ignore: fields that the message does not have, and values of a wrong type."""
+    skipped: list[SkippedValue] = []
     try:
-        return json_to_message(text, message_class)
+        message = json_to_message(text, message_class, skipped=skipped)
     except ConversionError as error:
         name = message_class.DESCRIPTOR.full_name
         raise UsageError(f"this is no JSON of a {name}: {error}") from error
+    if not is_lenient:
+        refuse_what_is_ignored(text, message_class, skipped)
+    return message
+
+
+def refuse_what_is_ignored(
+    text: str | bytes, message_class: type[Message], skipped: list[SkippedValue]
+) -> None:
+    """UsageError if a conversion has ignored anything."""
+    unknown = find_unknown_key(text, message_class.DESCRIPTOR)
+    if unknown is not None:
+        keys = ", ".join(unknown.keys[:MAX_KEYS]) + (", ..." if unknown.keys[MAX_KEYS:] else "")
+        raise UsageError(
+            f"unknown field {unknown.path}: {unknown.message} has "
+            f"{keys or 'no fields'} (--lenient ignores it)"
+        )
+    if skipped:
+        raise UsageError(f"{skipped[0].path}: {skipped[0].text} (--lenient ignores it)")
 
 
 def json_of(message: Message, defaults: bool = False) -> str:

@@ -28,7 +28,6 @@ from pybrpc.cli.press_load import Load
 from pybrpc.cli.press_screen import LiveScreen, facts_of, print_figures
 from pybrpc.client.channel.aio_channel import AioChannel
 from pybrpc.client.channel.options import default_connection_type
-from pybrpc.json2pb import ConversionError, iter_json_messages
 from pybrpc.protocols.traits import CONNECTION_TYPES
 from pybrpc.rpc.controller import Controller
 
@@ -133,10 +132,10 @@ def requests_of(options: argparse.Namespace, target: Called) -> list[Message]:
     """The requests, at least one. UsageError."""
     if options.input is None:
         return [target.request(text_in(options.request))]
+    data = read_bytes(options.input)
     try:
-        found = iter_json_messages(read_bytes(options.input), target.method.request_class)
-        requests = [message for message, _ in found]
-    except ConversionError as error:
+        requests = target.requests(data)
+    except UsageError as error:
         raise UsageError(f"{options.input}: {error}") from error
     if not requests:
         raise UsageError(f"{options.input} has no request")

@@ -36,7 +36,7 @@ class Figures:
     ended: int = 0
     failed: int = 0
     in_time: int = 0
-    """Those that had ended when the time was over."""
+    """Those that had ended when the time was over, or when there was no request left."""
     max_us: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     """How many calls ended with each error, by its name."""
@@ -45,6 +45,7 @@ class Figures:
     latencies: Histogram = field(default_factory=Histogram)
     """Microseconds of the calls that did not fail."""
     seconds: float = 0.0
+    """Until the time was over; until the last call ended, if there was no request left before."""
 
 
 class Load(Generic[Request]):
@@ -76,6 +77,9 @@ class Load(Generic[Request]):
         self._latencies = Percentile()
         self._running = 0
         self._is_over = False
+        """No more calls are begun."""
+        self._is_counted = False
+        """The time of the figures is over."""
         self._failure: Exception | None = None
         """The error of `requests`."""
         self._changed = asyncio.Event()
@@ -97,13 +101,17 @@ class Load(Generic[Request]):
         return found
 
     def stop(self) -> None:
-        """Begin no more calls."""
-        if not self._is_over:
-            self._is_over = True
+        """Begin no more calls, and count no more calls as in time."""
+        if not self._is_counted:
+            self._is_counted = True
             self._duration_s = min(self._duration_s, time.perf_counter() - self._started)
             self._figures.in_time = self._figures.ended
-            self._changed.set()
-            self._resume()
+            self._begin_no_more()
+
+    def _begin_no_more(self) -> None:
+        self._is_over = True
+        self._changed.set()
+        self._resume()
 
     async def run(self) -> None:
         """Begin calls until the time is over, and wait for the last one of them."""
@@ -168,7 +176,7 @@ class Load(Generic[Request]):
         try:
             request = next(self._requests)
         except StopIteration:
-            self.stop()
+            self._begin_no_more()
             return
         except Exception as error:
             self._failure = error

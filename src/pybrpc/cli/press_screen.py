@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from pybrpc.cli.output import Output, printable, rich
@@ -55,12 +56,27 @@ class LiveScreen:
                 f"{self._load.running} running, {figures.failed} failed",
                 "now: "
                 + ", ".join(
-                    f"p{share * 100:g} {duration_text(recent.get_number(share))}"
-                    for share in PERCENTILES[:3]
+                    f"{name} {latency_text(us)}"
+                    for name, us in percentiles_of(recent, PERCENTILES[:3]).items()
                 ),
             ]
         )
         self._live.update(rich("text").Text(text), refresh=True)
+
+
+def percentiles_of(
+    latencies: Histogram, shares: Sequence[float] = PERCENTILES
+) -> dict[str, int | None]:
+    """Percentiles in microseconds, by their names; `None` if no call has succeeded."""
+    return {
+        f"p{share * 100:g}": latencies.get_number(share) if latencies.count else None
+        for share in shares
+    }
+
+
+def latency_text(us: int | None) -> str:
+    """A latency for people; "-" if no call has one."""
+    return "-" if us is None else duration_text(us)
 
 
 def facts_of(figures: Figures) -> dict[str, Any]:
@@ -72,9 +88,9 @@ def facts_of(figures: Figures) -> dict[str, Any]:
         "failed": figures.failed,
         "qps": round(figures.in_time / figures.seconds, 1) if figures.seconds else 0.0,
         "latency_us": {
-            "mean": round(figures.latencies.total / good) if good else 0,
-            **{f"p{share * 100:g}": figures.latencies.get_number(share) for share in PERCENTILES},
-            "max": figures.max_us,
+            "mean": round(figures.latencies.total / good) if good else None,
+            **percentiles_of(figures.latencies),
+            "max": figures.max_us if good else None,
         },
         "errors": [
             {"name": name, "count": count, "text": figures.texts[name]}
@@ -95,7 +111,7 @@ def print_figures(figures: Figures, output: Output, what: str) -> None:
     table.add_row("failed", f"{figures.failed:,}", style="red" if figures.failed else None)
     table.add_section()
     for name, us in facts["latency_us"].items():
-        table.add_row(name, duration_text(us))
+        table.add_row(name, latency_text(us))
     output.line(what)
     output.console.print(table)
     for each in facts["errors"]:

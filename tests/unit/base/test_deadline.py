@@ -11,6 +11,7 @@ from pybrpc.base.deadline import (
     InvalidTimeoutError,
     checked_timeout_s,
     deadline_after,
+    milliseconds_text,
     remaining_s,
 )
 from pybrpc.testing.step_dispatcher import FakeClock
@@ -62,3 +63,21 @@ def test_checked_timeout_refuses_other_types(given: object) -> None:
 def test_checked_timeout_refuses_a_negative_one() -> None:
     with pytest.raises(InvalidTimeoutError, match="at least 0"):
         checked_timeout_s(-0.1)
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "text"),
+    [
+        (None, "0"),
+        (0, "0"),
+        (0.5, "500"),
+        (0.0015, "1"),
+        (0.001, "1"),
+        (0.0001, "0.1"),
+        (0.000_012_34, "0.0123"),
+    ],
+)
+def test_timeout_is_whole_milliseconds_unless_it_is_less_than_one(
+    timeout_s: float | None, text: str
+) -> None:
+    assert milliseconds_text(timeout_s) == text

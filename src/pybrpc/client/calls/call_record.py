@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from pybrpc.base.deadline import milliseconds_text
 from pybrpc.base.guard import CLIENT, UserCodeError, deliver_interrupt, run_guarded, safe_repr
 from pybrpc.client.calls.call_span import note_failed_attempt
 from pybrpc.client.calls.failed_attempts import FailedAttempts
@@ -273,7 +274,7 @@ class CallRecord(Work):
 
     def _reached_deadline(self) -> str:
         """Which deadline has passed, for the text of an error."""
-        timeout_ms = int((self._timeout_s or 0) * 1000)
+        timeout_ms = milliseconds_text(self._timeout_s)
         if self.served is None or self.served.deadline > self.deadline:
             return f"Reached timeout={timeout_ms}ms"
         when = f"{timeout_ms}ms after this call began" if self._timeout_s else "before this call"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pybrpc.base.deadline import NEVER
+from pybrpc.base.deadline import NEVER, milliseconds_text
 from pybrpc.base.guard import deliver_interrupt, run_guarded, safe_repr
 from pybrpc.client.combo.call_form import Form, Timer
 from pybrpc.client.combo.sub_call import SubResult
@@ -283,7 +283,7 @@ class ComboCall:
         return self._waiting_error(ErrorCode.ECANCELED, "Canceled by the caller")
 
     def timeout_error(self) -> RpcError:
-        timeout_ms = int((self._timeout_s or 0) * 1000)
+        timeout_ms = milliseconds_text(self._timeout_s)
         text = f"Reached timeout={timeout_ms}ms @{self.channel.name}"
         return self._waiting_error(ErrorCode.ERPCTIMEDOUT, text)
 
