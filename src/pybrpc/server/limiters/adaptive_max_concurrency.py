@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from pybrpc.base.checked_options import checked_count, is_number, shown
 
@@ -107,10 +107,11 @@ class TimeoutConcurrencyConf:
 
 
 MaxConcurrency: TypeAlias = (
-    "int | str | AutoConcurrencyConf | TimeoutConcurrencyConf | ConcurrencyLimiter"
-    " | AdaptiveMaxConcurrency"
+    "int | Literal['unlimited', 'auto', 'timeout'] | AutoConcurrencyConf | TimeoutConcurrencyConf"
+    " | ConcurrencyLimiter | AdaptiveMaxConcurrency"
 )
-"""A limit, as it may be given."""
+"""A limit, as it may be given. A text that is not known before the program runs, such as that of a
+flag, is given as AdaptiveMaxConcurrency(text)."""
 
 
 class AdaptiveMaxConcurrency:
@@ -133,8 +134,11 @@ class AdaptiveMaxConcurrency:
     limiter: ConcurrencyLimiter | None
     """That of the user."""
 
-    def __init__(self, limit: MaxConcurrency = 0) -> None:
-        """ValueError or TypeError for what is no limit: see `Server.set_max_concurrency`."""
+    def __init__(self, limit: MaxConcurrency | str = 0) -> None:
+        """`limit`: as for `Server.set_max_concurrency`, or any text, "10" for a number.
+
+        ValueError or TypeError for what is no limit.
+        """
         self._set(*_parsed("max_concurrency", limit))
 
     def _set(
