@@ -1,4 +1,4 @@
-"""Streams that functions of `on_stopping` end: the stop waits for nothing, the client sees no error.
+"""Streams that functions of `on_stopping` end: the stop does not last, and clients see no error.
 
 Without such a function no stop of these tests would end: its grace has no limit.
 """

@@ -161,7 +161,7 @@ class Watch:
 
     async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
         controller.accept_stream(body=self._watch)
-        return pb.EchoResponse()
+        return pb.EchoResponse(message=request.message)
 
     Stream = Echo
 
@@ -184,7 +184,7 @@ class PlainWatch(Watch):
 
     def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:  # type: ignore[override]
         controller.accept_stream(body=self._watch)
-        return pb.EchoResponse()
+        return pb.EchoResponse(message=request.message)
 
     Stream = Echo  # type: ignore[assignment]
 
