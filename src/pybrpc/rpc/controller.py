@@ -449,8 +449,7 @@ class Controller:
         names = [name for name in object.__dir__(self) if name not in _OF_LIBRARY]
         return without_misnamed(type(self), names)
 
-    # --- names of C++ bRPC, and others that are guessed: errors with the right way ---
-
+    # Names of C++ bRPC, and others that are guessed: errors with the right way.
     if not TYPE_CHECKING:  # type checkers refuse them as names that don't exist
         Failed = Misnamed("read controller.failed")
         ErrorCode = Misnamed("read controller.error_code")
@@ -461,9 +460,7 @@ class Controller:
         NotifyOnCancel = Misnamed("read controller.is_canceled")
         StartCancel = Misnamed(CANCEL_FUTURE)
         call_id = Misnamed(CANCEL_FUTURE)
-        set_timeout_ms = Misnamed(
-            "set controller.timeout_ms = milliseconds, or timeout= of the call"
-        )
+        set_timeout_ms = Misnamed(SET_TIMEOUT)
         set_max_retry = Misnamed("set controller.max_retry = number")
         set_backup_request_ms = Misnamed("set controller.backup_request_ms = milliseconds")
         set_log_id = Misnamed("set controller.log_id = number")
@@ -487,9 +484,7 @@ class Controller:
         trace_id = Misnamed("set controller.request_id or controller.log_id, which go along")
         server = Misnamed("give the server to the object whose methods are the handlers")
         session_local_data = Misnamed("keep it in the object whose methods are the handlers")
-        CloseConnection = Misnamed(
-            "a handler can't close it: call controller.set_failed(code, text)"
-        )
+        CloseConnection = Misnamed("no handler can: call controller.set_failed(code, text)")
         Join = Misnamed("wait for the future of the call: stub.Method.future(...).result()")
         ignore_eovercrowded = Misnamed("give the channel options=SocketOptions(high_water_bytes=)")
         sub = Misnamed("read controller.sub_calls[index]")

@@ -106,14 +106,6 @@ class TimeoutConcurrencyConf:
         checked_count("max_concurrency", self.max_concurrency, 0, MAX_LIMIT)
 
 
-MaxConcurrency: TypeAlias = (
-    "int | Literal['unlimited', 'auto', 'timeout'] | AutoConcurrencyConf | TimeoutConcurrencyConf"
-    " | ConcurrencyLimiter | AdaptiveMaxConcurrency"
-)
-"""A limit, as it may be given. A text that is not known before the program runs, such as that of a
-flag, is given as AdaptiveMaxConcurrency(text)."""
-
-
 class AdaptiveMaxConcurrency:
     """A limit, as a value: a number, "auto", "timeout", or a limiter of the user.
 
@@ -179,6 +171,18 @@ class AdaptiveMaxConcurrency:
 
     def __repr__(self) -> str:
         return f"AdaptiveMaxConcurrency({self.conf or self.value!r})"
+
+
+MaxConcurrency: TypeAlias = (
+    int
+    | Literal["unlimited", "auto", "timeout"]
+    | AutoConcurrencyConf
+    | TimeoutConcurrencyConf
+    | ConcurrencyLimiter
+    | AdaptiveMaxConcurrency
+)
+"""A limit, as it may be given. A text that is not known before the program runs, such as that of a
+flag, is given as AdaptiveMaxConcurrency(text)."""
 
 
 def checked_max_concurrency(name: str, limit: object) -> AdaptiveMaxConcurrency:
