@@ -63,7 +63,9 @@ def capacity_per_s(sleep_s: float) -> float:
 
 def serve(limit: str, sleep_s: float) -> None:
     """Serve until stdin ends."""
-    with pybrpc.Server(max_workers=WORKERS, max_concurrency=limit) as server:
+    with pybrpc.Server(
+        max_workers=WORKERS, max_concurrency=pybrpc.AdaptiveMaxConcurrency(limit)
+    ) as server:
         service = SleepingService(sleep_s)
         server.add_service(SERVICE, service)
         print(server.start("127.0.0.1:0").port, flush=True)

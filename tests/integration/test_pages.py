@@ -47,7 +47,7 @@ PAGES = {
     "extending.md": 3,
     "redis.md": 2,
     "rtmp.md": 9,
-    "streams.md": 8,
+    "streams.md": 10,
     "testing.md": 12,
     "tracing.md": 5,
 }
@@ -259,10 +259,11 @@ def test_http_bodies(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) 
 def test_streams(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     run_page("docs/streams.md", names, {})
     echoes = ["welcome", "b'first'", "b'second'", "0", "ETIMEDOUT"]
+    stopped = ["b'tick'", "None", "b'welcome'", "b'goodbye'", "None"]
     typed = ["0 left", "0 right"]
     printed = capsys.readouterr().out.splitlines()
     assert printed[:5] == echoes
-    assert sorted(printed[5:]) == sorted(["b'7'", "closed None", "EINVAL closed", *typed])
+    assert sorted(printed[5:]) == sorted(["b'7'", "closed None", "EINVAL closed", *stopped, *typed])
     with pybrpc.Server() as server:
         watchers = names["Watchers"]()
         server.add_service(SERVICE, watchers)

@@ -280,9 +280,9 @@ def test_stop_says_what_it_waits_for_and_what_it_gave_up(
         text = messages_of(caplog)
         where = "{}:{}".format(*peer.sock.getsockname())
         assert f"the server on {server.endpoint}, stopping for" in text
-        assert f"still waits for 1 requests (conformance.EchoService.Echo of {where} for" in text
-        assert f"1 connections ({where}, open, 1 requests running" in text
-        assert "gives up 1 requests (conformance.EchoService.Echo of" in text
+        assert f"still waits for 1 request (conformance.EchoService.Echo of {where} for" in text
+        assert f"1 connection ({where}, open, 1 request running" in text
+        assert "gives up 1 request (conformance.EchoService.Echo of" in text
         assert 2 <= len(caplog.records) <= 8, "each wait is twice as long as the last"
         (call,) = server.unfinished()
         assert call.connection == "gone"

@@ -164,5 +164,72 @@ def make_server_with_hooks() -> pybrpc.Server:
     return server
 
 
+class Watch:
+    """Each stream sends "welcome" and waits; at `end` it sends "goodbye" and ends."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[bytes]] = set()
+
+    async def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+        controller.accept_stream(body=self._watch)
+        return pb.EchoResponse(message=request.message)
+
+    Stream = Echo
+
+    async def _watch(self, stream: Any) -> None:
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queues.add(queue)
+        await stream.send(b"welcome")
+        await stream.send(await queue.get())
+
+    def end(self) -> None:
+        for queue in self._queues:
+            queue.put_nowait(b"goodbye")
+
+
+class PlainWatch(Watch):
+    """With plain handlers, and bodies in threads."""
+
+    def __init__(self) -> None:
+        self._is_over = threading.Event()
+
+    def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:  # type: ignore[override]
+        controller.accept_stream(body=self._watch)
+        return pb.EchoResponse(message=request.message)
+
+    Stream = Echo  # type: ignore[assignment]
+
+    def _watch(self, stream: Any) -> None:  # type: ignore[override]
+        stream.send(b"welcome")
+        self._is_over.wait()
+        stream.send(b"goodbye")
+
+    def end(self) -> None:
+        self._is_over.set()
+
+
+def make_watching_server() -> pybrpc.Server:
+    """Ends its streams when it begins to stop."""
+    watch, server = Watch(), pybrpc.Server()
+    server.add_service(ECHO, watch)
+
+    @server.on_stopping
+    async def end_streams() -> None:
+        watch.end()
+
+    return server
+
+
+async def make_async_watching_server() -> pybrpc.Server:
+    return make_watching_server()
+
+
+def make_plain_watching_server() -> pybrpc.Server:
+    watch, server = PlainWatch(), pybrpc.Server()
+    server.add_service(ECHO, watch)
+    server.on_stopping(watch.end)
+    return server
+
+
 async def make_async_server_with_hooks() -> pybrpc.Server:
     return make_server_with_hooks()

@@ -73,6 +73,13 @@ def serve(service: ServiceDescriptor) -> None:
         @server.on_startup
         async def open_pools() -> None: ...
 
+        @server.on_stopping
+        def end_streams() -> None: ...
+
+        server.set_max_concurrency("a.S.Echo", "auto")
+        server.set_max_concurrency("a.S.Later", pybrpc.AdaptiveMaxConcurrency("10"))
+        assert_type(server.is_stopping, bool)
+
         registration = server.register("etcd://127.0.0.1:2379/svc", "10.0.0.1:8000 3", tag="")
         assert_type(registration, pybrpc.server.ServerRegistration)
         assert_type(registration.state, pybrpc.naming.RegistrationState)
@@ -282,6 +289,32 @@ def misuse(service: ServiceDescriptor) -> None:
     pybrpc.Channel("127.0.0.1:8000").raw_method("a.S", "M")("text")  # type: ignore[arg-type]
     pybrpc.Server().add_generic_service(lambda request, controller: "text")  # type: ignore[type-var]
     print(pybrpc.Controller().no_such_attribute)  # type: ignore[attr-defined]
+    pybrpc.Server(max_concurrency="atuo")  # type: ignore[arg-type]
+    pybrpc.Server().set_max_concurrency("a.S.M", "atuo")  # type: ignore[arg-type]
+    pybrpc.Channel("127.0.0.1:8000", connection_type="polled")  # type: ignore[arg-type]
+    pybrpc.Channel("127.0.0.1:8000", compress_type="gzip")  # type: ignore[arg-type]
+    pybrpc.AccessLog(format="yaml")  # type: ignore[arg-type]
+    pybrpc.server.Supervisor("app:make_server", loop="trio")  # type: ignore[arg-type]
+    pybrpc.server.Supervisor("app:make_server", log_level="loud")  # type: ignore[arg-type]
+    pybrpc.rtmp.RtmpClient("rtmp://host/app").publish("name", mode="store")  # type: ignore[arg-type]
+    pybrpc.Channel("127.0.0.1:8000", checksum_type="crc32c")  # type: ignore[arg-type]
+
+
+def misuse_as_in_other_libraries(controller: pybrpc.Controller) -> None:
+    """Names that a Controller refuses with a hint when the program runs."""
+    controller.peer()  # type: ignore[attr-defined]
+    controller.abort(5, "text")  # type: ignore[attr-defined]
+    print(controller.metadata)  # type: ignore[attr-defined]
+    print(controller.user_fields["key"])  # type: ignore[attr-defined]
+    controller.timeout = 3  # type: ignore[attr-defined]
+    controller.SetFailed(5, "text")  # type: ignore[attr-defined]
+
+
+async def misuse_as_with_threads(channel: pybrpc.aio.Channel) -> None:
+    """Names of a blocking stub."""
+    method = channel.raw_method("a.S", "M")
+    method.future(b"body")  # type: ignore[attr-defined]
+    method.with_callback(b"body", print)  # type: ignore[attr-defined]
 
 
 def plain_http(channel: pybrpc.Channel, controller: pybrpc.Controller) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybrpc.base.checked_options import (
     checked_count_or_none,
@@ -449,47 +449,47 @@ class Controller:
         names = [name for name in object.__dir__(self) if name not in _OF_LIBRARY]
         return without_misnamed(type(self), names)
 
-    # --- names of C++ bRPC, and others that are guessed: errors with the right way ---
-
-    Failed = Misnamed("read controller.failed")
-    ErrorCode = Misnamed("read controller.error_code")
-    ErrorText = Misnamed("read controller.error_text")
-    SetFailed = Misnamed("call controller.set_failed(code, text)")
-    Reset = Misnamed("make a new Controller")
-    IsCanceled = Misnamed("read controller.is_canceled")
-    NotifyOnCancel = Misnamed("read controller.is_canceled")
-    StartCancel = Misnamed(CANCEL_FUTURE)
-    call_id = Misnamed(CANCEL_FUTURE)
-    set_timeout_ms = Misnamed("set controller.timeout_ms = milliseconds, or timeout= of the call")
-    set_max_retry = Misnamed("set controller.max_retry = number")
-    set_backup_request_ms = Misnamed("set controller.backup_request_ms = milliseconds")
-    set_log_id = Misnamed("set controller.log_id = number")
-    set_request_id = Misnamed("set controller.request_id = text")
-    set_request_compress_type = Misnamed("set controller.request_compress_type = number")
-    set_response_compress_type = Misnamed("set controller.response_compress_type = number")
-    set_request_checksum_type = Misnamed("set controller.request_checksum_type = number")
-    set_response_checksum_type = Misnamed("set controller.response_checksum_type = number")
-    timeout = Misnamed(SET_TIMEOUT)
-    timeout_s = Misnamed(SET_TIMEOUT)
-    connect_timeout_ms = Misnamed("give the channel connect_timeout=, in seconds")
-    max_retries = Misnamed("set controller.max_retry = number")
-    compress_type = Misnamed("set controller.request_compress_type, or response_compress_type")
-    checksum_type = Misnamed("set controller.request_checksum_type, or response_checksum_type")
-    attachment = Misnamed("use controller.request_attachment, or response_attachment")
-    user_fields = Misnamed("use controller.request_user_fields, or response_user_fields")
-    metadata = Misnamed("use controller.request_user_fields, or response_user_fields")
-    abort = Misnamed("raise a pybrpc.RpcError, or call controller.set_failed(code, text)")
-    peer = Misnamed("read controller.remote_side")
-    service_name = Misnamed("read controller.method_name, which begins with the service")
-    trace_id = Misnamed("set controller.request_id or controller.log_id, which go along")
-    server = Misnamed("give the server to the object whose methods are the handlers")
-    session_local_data = Misnamed("keep it in the object whose methods are the handlers")
-    CloseConnection = Misnamed("a handler can't close it: call controller.set_failed(code, text)")
-    Join = Misnamed("wait for the future of the call: stub.Method.future(...).result()")
-    ignore_eovercrowded = Misnamed("give the channel options=SocketOptions(high_water_bytes=)")
-    sub = Misnamed("read controller.sub_calls[index]")
-    sub_count = Misnamed("read len(controller.sub_calls)")
-    set_request_code = Misnamed("set controller.hash_key = number")
+    # Names of C++ bRPC, and others that are guessed: errors with the right way.
+    if not TYPE_CHECKING:  # type checkers refuse them as names that don't exist
+        Failed = Misnamed("read controller.failed")
+        ErrorCode = Misnamed("read controller.error_code")
+        ErrorText = Misnamed("read controller.error_text")
+        SetFailed = Misnamed("call controller.set_failed(code, text)")
+        Reset = Misnamed("make a new Controller")
+        IsCanceled = Misnamed("read controller.is_canceled")
+        NotifyOnCancel = Misnamed("read controller.is_canceled")
+        StartCancel = Misnamed(CANCEL_FUTURE)
+        call_id = Misnamed(CANCEL_FUTURE)
+        set_timeout_ms = Misnamed(SET_TIMEOUT)
+        set_max_retry = Misnamed("set controller.max_retry = number")
+        set_backup_request_ms = Misnamed("set controller.backup_request_ms = milliseconds")
+        set_log_id = Misnamed("set controller.log_id = number")
+        set_request_id = Misnamed("set controller.request_id = text")
+        set_request_compress_type = Misnamed("set controller.request_compress_type = number")
+        set_response_compress_type = Misnamed("set controller.response_compress_type = number")
+        set_request_checksum_type = Misnamed("set controller.request_checksum_type = number")
+        set_response_checksum_type = Misnamed("set controller.response_checksum_type = number")
+        timeout = Misnamed(SET_TIMEOUT)
+        timeout_s = Misnamed(SET_TIMEOUT)
+        connect_timeout_ms = Misnamed("give the channel connect_timeout=, in seconds")
+        max_retries = Misnamed("set controller.max_retry = number")
+        compress_type = Misnamed("set controller.request_compress_type, or response_compress_type")
+        checksum_type = Misnamed("set controller.request_checksum_type, or response_checksum_type")
+        attachment = Misnamed("use controller.request_attachment, or response_attachment")
+        user_fields = Misnamed("use controller.request_user_fields, or response_user_fields")
+        metadata = Misnamed("use controller.request_user_fields, or response_user_fields")
+        abort = Misnamed("raise a pybrpc.RpcError, or call controller.set_failed(code, text)")
+        peer = Misnamed("read controller.remote_side")
+        service_name = Misnamed("read controller.method_name, which begins with the service")
+        trace_id = Misnamed("set controller.request_id or controller.log_id, which go along")
+        server = Misnamed("give the server to the object whose methods are the handlers")
+        session_local_data = Misnamed("keep it in the object whose methods are the handlers")
+        CloseConnection = Misnamed("no handler can: call controller.set_failed(code, text)")
+        Join = Misnamed("wait for the future of the call: stub.Method.future(...).result()")
+        ignore_eovercrowded = Misnamed("give the channel options=SocketOptions(high_water_bytes=)")
+        sub = Misnamed("read controller.sub_calls[index]")
+        sub_count = Misnamed("read len(controller.sub_calls)")
+        set_request_code = Misnamed("set controller.hash_key = number")
 
 
 def _after_fork_in_child() -> None:

@@ -62,6 +62,8 @@ class UnfinishedConnection:
     """Bytes of responses that the peer has not taken."""
     holds: int = 0
     """Its users beside the requests, such as streams."""
+    streams: int = 0
+    """Those of `holds` that are streams."""
 
     @property
     def is_busy(self) -> bool:
@@ -70,23 +72,30 @@ class UnfinishedConnection:
         return self.state != "gone" and bool(has_work)
 
     def __str__(self) -> str:
-        held = f"{self.holds} streams or other users, " if self.holds else ""
-        return (
-            f"{self.peer}, {self.state}, {self.running} requests running, {held}"
-            f"{self.unwritten_bytes} bytes unwritten"
-        )
+        parts = [self.peer, self.state, f"{counted(self.running, 'request')} running"]
+        if self.streams:
+            parts.append(counted(self.streams, "stream"))
+        if others := self.holds - self.streams:
+            parts.append(counted(others, "other user"))
+        parts.append(f"{counted(self.unwritten_bytes, 'byte')} unwritten")
+        return ", ".join(parts)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 request", "2 requests", for people."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def describe(calls: Sequence[UnfinishedCall], connections: Sequence[UnfinishedConnection]) -> str:
     """One text with their numbers, the oldest calls, and the connections with most to write."""
     oldest = sorted(calls, key=lambda call: -call.age_s)
     fullest = sorted(connections, key=lambda each: -each.unwritten_bytes)
-    return f"{_listed('requests', oldest)}; {_listed('connections', fullest)}"
+    return f"{_listed('request', oldest)}; {_listed('connection', fullest)}"
 
 
-def _listed(what: str, things: Sequence[object]) -> str:
+def _listed(noun: str, things: Sequence[object]) -> str:
     if not things:
-        return f"0 {what}"
+        return counted(0, noun)
     named = "; ".join(f"{thing}" for thing in things[:MAX_NAMED])
     more = f"; and {len(things) - MAX_NAMED} more" if len(things) > MAX_NAMED else ""
-    return f"{len(things)} {what} ({named}{more})"
+    return f"{counted(len(things), noun)} ({named}{more})"

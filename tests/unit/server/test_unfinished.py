@@ -14,8 +14,18 @@ def test_call_and_connection_in_words() -> None:
     assert describe([gone, call], [connection]) == (
         "2 requests (echo.Echo of 10.0.0.1:5 for 12.3 s; "
         "echo.Echo of 10.0.0.1:6 for 0.5 s, connection gone); "
-        "1 connections (10.0.0.1:5, closing, 2 requests running, 77 bytes unwritten)"
+        "1 connection (10.0.0.1:5, closing, 2 requests running, 77 bytes unwritten)"
     )
+
+
+def test_streams_and_other_users_of_a_connection_are_counted_apart() -> None:
+    def text(holds: int, streams: int) -> str:
+        return str(UnfinishedConnection("peer", "open", 1, 1, holds, streams))
+
+    assert text(0, 0) == "peer, open, 1 request running, 1 byte unwritten"
+    assert text(1, 1) == "peer, open, 1 request running, 1 stream, 1 byte unwritten"
+    assert text(1, 0) == "peer, open, 1 request running, 1 other user, 1 byte unwritten"
+    assert text(5, 3) == "peer, open, 1 request running, 3 streams, 2 other users, 1 byte unwritten"
 
 
 def test_description_names_the_oldest_calls_and_fullest_connections() -> None:

@@ -63,8 +63,9 @@ class AioStubMethod:
             self._channel, self.method, request, streams, options, timeout, controller
         )
 
-    future = Misnamed("what the call returns is a future: await it, or keep it")
-    with_callback = Misnamed("await the call, or add a done callback to the future it returns")
+    if not TYPE_CHECKING:  # type checkers refuse them as names that don't exist
+        future = Misnamed("what the call returns is a future: await it, or keep it")
+        with_callback = Misnamed("await the call, or add a done callback to the future it returns")
 
     def __dir__(self) -> list[str]:
         return without_misnamed(type(self), list(object.__dir__(self)))

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self
 
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.rtmp.client.client_base import RtmpClientBase, play_request, publish_request
-from pybrpc.rtmp.client.opening import StreamOpening, StreamRequest
+from pybrpc.rtmp.client.opening import PublishMode, StreamOpening, StreamRequest
 from pybrpc.rtmp.client.rtmp_client import CLOSE_TIMEOUT_S
 from pybrpc.rtmp.streams.aio_stream import AioRtmpStream
 from pybrpc.streams.loop_calls import LoopWait
@@ -29,7 +29,7 @@ class AioRtmpClient(RtmpClientBase):
 
     _public_name = "pybrpc.rtmp.aio.RtmpClient"
 
-    def publish(self, name: str, *, mode: str = "live") -> AioOpening:
+    def publish(self, name: str, *, mode: PublishMode = "live") -> AioOpening:
         """As `RtmpClient.publish`; the server is asked when this is awaited or entered."""
         return AioOpening(self, publish_request(name, mode))
 

@@ -20,7 +20,13 @@ from pybrpc.protocols.rtmp.command import Command
 from pybrpc.protocols.rtmp.session import RtmpSession
 from pybrpc.rtmp.client.app_connect import RtmpAppConnect
 from pybrpc.rtmp.client.client_connection import RtmpClientConnection
-from pybrpc.rtmp.client.opening import PlayRequest, PublishRequest, StreamOpening, StreamRequest
+from pybrpc.rtmp.client.opening import (
+    PlayRequest,
+    PublishMode,
+    PublishRequest,
+    StreamOpening,
+    StreamRequest,
+)
 from pybrpc.rtmp.client.options import FLASH_VERSION, RtmpOptions
 from pybrpc.rtmp.client.url import RtmpUrl, parse_rtmp_url
 from pybrpc.rtmp.connection import MAX_COMMAND_BYTES
@@ -233,7 +239,7 @@ class RtmpClientBase(NotCopied):
         return f"<{type(self).__name__} to {self.url.endpoint}, app {self.url.app!r}, {state}>"
 
 
-def publish_request(name: str, mode: str = "live") -> PublishRequest:
+def publish_request(name: str, mode: PublishMode = "live") -> PublishRequest:
     """Checked; ValueError, TypeError."""
     if mode not in MODES:
         raise ValueError(f'mode must be "live", "record" or "append", not {mode!r}')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pybrpc.base.renewed import renew_in_child
 from pybrpc.errors import ErrorCode, RpcCanceledError, RpcError, RpcTimeoutError
@@ -30,12 +30,16 @@ class OpeningConnection(Protocol):
         """Nobody waits for `opening`, a StreamOpening, any more."""
 
 
+PublishMode = Literal["live", "record", "append"]
+""" "record" and "append" are for servers that store streams."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """Asks to publish. `mode`: "live", or "record" or "append" for servers that store streams."""
+    """Asks to publish."""
 
     name: str = dataclasses.field(repr=False)
-    mode: str = "live"
+    mode: PublishMode = "live"
 
     is_publish = True
     started = "NetStream.Publish.Start"

@@ -12,6 +12,7 @@ from pybrpc.errors import OvercrowdedError, RpcError
 from pybrpc.rtmp.client.aio_client import AioRtmpClient
 from pybrpc.rtmp.client.client_base import RtmpClientBase, publish_request
 from pybrpc.rtmp.client.frame_gate import FrameGate
+from pybrpc.rtmp.client.opening import PublishMode
 from pybrpc.rtmp.client.reconnecting import ReconnectingForm, ReconnectPolicy, deadline_of
 from pybrpc.rtmp.client.reconnecting_waits import until_open, wait_open
 from pybrpc.rtmp.client.rtmp_client import RtmpClient
@@ -26,7 +27,7 @@ class _PublisherBase(ReconnectingForm):
         self,
         client: RtmpClientBase,
         name: str,
-        mode: str,
+        mode: PublishMode,
         policy: ReconnectPolicy | None,
         drops_frames: bool,
     ) -> None:
@@ -95,7 +96,7 @@ class RtmpPublisher(_PublisherBase):
         client: RtmpClient,
         name: str,
         *,
-        mode: str = "live",
+        mode: PublishMode = "live",
         policy: ReconnectPolicy | None = None,
         drops_frames: bool = True,
     ) -> None:
@@ -134,7 +135,7 @@ class AioRtmpPublisher(_PublisherBase):
         client: AioRtmpClient,
         name: str,
         *,
-        mode: str = "live",
+        mode: PublishMode = "live",
         policy: ReconnectPolicy | None = None,
         drops_frames: bool = True,
     ) -> None:

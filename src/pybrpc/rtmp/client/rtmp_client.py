@@ -7,7 +7,7 @@ from typing import NoReturn, Self
 from pybrpc.base.deadline import NEVER, checked_timeout_s, deadline_after
 from pybrpc.errors import WouldDeadlockError
 from pybrpc.rtmp.client.client_base import RtmpClientBase, play_request, publish_request
-from pybrpc.rtmp.client.opening import StreamOpening, StreamRequest
+from pybrpc.rtmp.client.opening import PublishMode, StreamOpening, StreamRequest
 from pybrpc.rtmp.streams.stream import RtmpStream
 from pybrpc.streams.thread_wait import ThreadWait
 
@@ -32,7 +32,7 @@ class RtmpClient(RtmpClientBase):
     RpcError of the connection. WouldDeadlockError in a callback of this library.
     """
 
-    def publish(self, name: str, *, mode: str = "live") -> RtmpStream:
+    def publish(self, name: str, *, mode: PublishMode = "live") -> RtmpStream:
         """Publish a stream. `mode`: "live"; or "record", "append", for servers that store it."""
         return self._open(publish_request(name, mode))
 

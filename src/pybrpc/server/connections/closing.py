@@ -17,7 +17,6 @@ from pybrpc.server.calls.interfaces import CallConnection
 from pybrpc.server.calls.server_call import ServerCall
 from pybrpc.server.connections.exchange import Exchange
 from pybrpc.server.connections.server_core import ServerCore
-from pybrpc.server.values import UnfinishedConnection
 from pybrpc.transport.socket.socket import Socket
 
 LINGER_S = 1.0
@@ -137,16 +136,6 @@ class ClosableConnection(CallConnection):
         else:
             # During a handshake no response can be lost.
             self.socket.close()
-
-    def unfinished(self) -> UnfinishedConnection:
-        """Description of the work that is left on the connection, for people."""
-        return UnfinishedConnection(
-            self.peer,
-            self.state,
-            running=len(self.calls),
-            unwritten_bytes=self.socket.backlog.size_bytes,
-            holds=len(self._holds),
-        )
 
     @property
     def state(self) -> str:

@@ -25,6 +25,7 @@ from pybrpc.server.calls.server_call import ServerCall, new_server_call
 from pybrpc.server.connections.closing import LONG_LINGER_S, ClosableConnection
 from pybrpc.server.connections.credentials import authentication_failure, verify_credential
 from pybrpc.server.connections.server_core import ServerCore
+from pybrpc.server.values import UnfinishedConnection
 from pybrpc.streams.table import StreamTable, making_lock
 from pybrpc.tracing.switch import wants_server_span
 from pybrpc.transport.dispatch.event_dispatcher import DispatcherClosedError
@@ -180,6 +181,18 @@ class ServerConnection(ClosableConnection):
         if self.exchange is not None:
             return self.exchange.stream_count
         return 0 if self._streams is None else len(self._streams.streams)
+
+    def unfinished(self) -> UnfinishedConnection:
+        """Description of the work that is left on the connection, for people."""
+        holds = len(self._holds)
+        return UnfinishedConnection(
+            self.peer,
+            self.state,
+            running=len(self.calls),
+            unwritten_bytes=self.socket.backlog.size_bytes,
+            holds=holds,
+            streams=min(self.stream_count(), holds),
+        )
 
     def stream_table(self) -> StreamTable:
         table = self._streams

@@ -1,7 +1,8 @@
 """LifecycleHooks: functions of the application that a server calls when it starts and stops.
 
-They open and close what handlers share: pools of connections, models, background tasks. A function
-may be async: then it is awaited in the loop in which async handlers run.
+They open and close what handlers share: pools of connections, models, background tasks. Those for
+the begin of a stop end what would last for long, such as streams. A function may be async: then it
+is awaited in the loop in which async handlers run.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ LOOK_S = 0.5
 class LifecycleHooks:
     """The functions of one server, in the order in which they were added."""
 
-    __slots__ = ("on_shutdown", "on_startup")
+    __slots__ = ("on_shutdown", "on_startup", "on_stopping")
 
     def __init__(self) -> None:
         self.on_startup: list[Hook] = []
+        self.on_stopping: list[Hook] = []
         self.on_shutdown: list[Hook] = []
 
     def start_up(self, context: Context, loop_of: Callable[[], asyncio.AbstractEventLoop]) -> None:
@@ -85,6 +87,21 @@ class Hooking:
         """
         self._check_hook("on_startup", function)
         self._hooks.on_startup.append(function)
+        return function
+
+    def on_stopping(self, function: H) -> H:
+        """Call `function`, without arguments, once in each stop, before the stop waits for requests
+        and streams: it can end streams that would last for the whole grace.
+
+        Returns it, so that it can be a decorator. New requests are refused from then on; a drain is
+        over. A plain function runs in a thread of its own, an async one in the loop of async
+        handlers; of a server that is bound to a loop, both in that. They are called one after
+        another in the order in which they were added. What one raises is logged. All together have
+        the grace of the stop, and at least half a second; then async ones that run in the loop of
+        the server are cancelled, and the stop goes on. ServerStateError: the server runs.
+        """
+        self._check_hook("on_stopping", function)
+        self._hooks.on_stopping.append(function)
         return function
 
     def on_shutdown(self, function: H) -> H:

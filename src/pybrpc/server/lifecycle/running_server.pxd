@@ -22,8 +22,8 @@ cdef class RunningServer(ServerCore):
     cdef object _message_sweep
     cdef object _new_frontend
     cdef object _refused_log
-    cdef object _shutdown
     cdef object _stop
+    cdef object _stop_hooks
     cdef readonly object acceptor
     cdef readonly set connections
     cdef readonly object drain

@@ -38,7 +38,7 @@ from pybrpc.server.lifecycle.loop_watch import LoopWatch
 from pybrpc.server.lifecycle.registrations import Registrations
 from pybrpc.server.lifecycle.server_stop import ServerStop
 from pybrpc.server.lifecycle.server_variables import ServerVariables
-from pybrpc.server.lifecycle.shutdown import Shutdown
+from pybrpc.server.lifecycle.stop_hooks import StopHooks
 from pybrpc.server.rpc_dump.dump_writer import DumpWriter
 from pybrpc.server.running.handler_loop import HandlerLoop
 from pybrpc.server.running.worker_pool import WorkerPool
@@ -77,8 +77,8 @@ class RunningServer(ServerCore):
         "_message_sweep",
         "_new_frontend",
         "_refused_log",
-        "_shutdown",
         "_stop",
+        "_stop_hooks",
         "acceptor",
         "connections",
         "drain",
@@ -121,7 +121,9 @@ class RunningServer(ServerCore):
         self._context = contextvars.copy_context()
         self.invoker = Invoker(self._context, self._start_parsed)
         self._bound_loop = loop
-        self._shutdown: Shutdown | None = None
+        self._stop_hooks = StopHooks(
+            hooks, self._context, dispatcher, loop, self.loop_of_handlers, self.finish
+        )
         self._idle_sweep: IdleSweep | None = None
         if settings.idle_timeout_s is not None:
             self._idle_sweep = IdleSweep(self.connections, dispatcher, settings.idle_timeout_s)
@@ -154,12 +156,12 @@ class RunningServer(ServerCore):
             self._hooks.start_up(self._context, self.loop_of_handlers)
         else:
             self._hooks.start_up_in_loop(self._context)
-        self._note_start_up()
+        self._stop_hooks.prepare()
 
     async def start_up_async(self) -> None:
         """`start_up` in the loop to which the server is bound."""
         await self._hooks.start_up_async(self._context)
-        self._note_start_up()
+        self._stop_hooks.prepare()
 
     def listen(self, where: Where, runtime: Runtime) -> None:
         """Listen, accept from now on, and register. Raises ListenError; AddressError if the server
@@ -240,18 +242,6 @@ class RunningServer(ServerCore):
         # A stop that has begun has its own end.
         if not self.stopped.is_set and not self.admission.is_stopping:
             self.end()
-
-    def _note_start_up(self) -> None:
-        """The functions for the start have done their work: those for the end have to follow."""
-        if self._hooks.on_shutdown:
-            self._shutdown = Shutdown(
-                self._hooks.on_shutdown,
-                self._context,
-                self.dispatcher,
-                self._bound_loop,
-                self.loop_of_handlers,
-                self.finish,
-            )
 
     def new_context(self) -> contextvars.Context:
         return self.invoker.new_context()
@@ -401,12 +391,13 @@ class RunningServer(ServerCore):
         self._grace_end = min(self._grace_end, deadline)
         self._stop.begin(deadline)
 
+    def on_stop_begun(self) -> None:
+        """Requests are refused: call the application's functions for the begin of the stop."""
+        self._stop_hooks.begin(self._grace_end)
+
     def end(self) -> None:
         """No connection is left: call the application's functions for the end, then `finish`."""
-        if self._shutdown is None:
-            self.finish()
-        else:
-            self._shutdown.begin(self._grace_end)
+        self._stop_hooks.end(self._grace_end)
 
     def finish(self) -> None:
         """End the workers and the loop of handlers, and wake `join`."""

@@ -3,6 +3,7 @@
 It goes in steps, all in turns of the dispatcher:
 
     close the acceptor; from now on requests are refused with ELOGOFF
+    call the functions of the application for the begin, which may end streams; wait for none here
     connections with an Exchange: it ends what would go on for ever
     a connection that nobody holds, neither a running request nor a stream: close it gracefully;
     those to the internal port stay, since their pages say how the stop goes
@@ -56,6 +57,9 @@ class StoppableServer(Protocol):
 
     def unfinished(self) -> list[UnfinishedCall]: ...
     def unfinished_connections(self) -> list[UnfinishedConnection]: ...
+
+    def on_stop_begun(self) -> None:
+        """The stop has begun. Called again if its end is brought forward."""
 
     def end(self) -> None:
         """No connection is left. Called again if the end of the stop is brought forward."""
@@ -112,6 +116,7 @@ class ServerStop:
         if self._report is None:
             self._report = StopReport(server)
             self._report.start()
+        run_guarded(server.on_stop_begun, what="the begin of a stop", log=SERVER)
         ClosingSteps(server, _can_be_told, _tell, self._review).run()
 
     def _end_at(self, deadline: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from pybrpc.base.checked_options import checked_count, is_number, shown
 
@@ -106,13 +106,6 @@ class TimeoutConcurrencyConf:
         checked_count("max_concurrency", self.max_concurrency, 0, MAX_LIMIT)
 
 
-MaxConcurrency: TypeAlias = (
-    "int | str | AutoConcurrencyConf | TimeoutConcurrencyConf | ConcurrencyLimiter"
-    " | AdaptiveMaxConcurrency"
-)
-"""A limit, as it may be given."""
-
-
 class AdaptiveMaxConcurrency:
     """A limit, as a value: a number, "auto", "timeout", or a limiter of the user.
 
@@ -133,8 +126,11 @@ class AdaptiveMaxConcurrency:
     limiter: ConcurrencyLimiter | None
     """That of the user."""
 
-    def __init__(self, limit: MaxConcurrency = 0) -> None:
-        """ValueError or TypeError for what is no limit: see `Server.set_max_concurrency`."""
+    def __init__(self, limit: MaxConcurrency | str = 0) -> None:
+        """`limit`: as for `Server.set_max_concurrency`, or any text, "10" for a number.
+
+        ValueError or TypeError for what is no limit.
+        """
         self._set(*_parsed("max_concurrency", limit))
 
     def _set(
@@ -175,6 +171,18 @@ class AdaptiveMaxConcurrency:
 
     def __repr__(self) -> str:
         return f"AdaptiveMaxConcurrency({self.conf or self.value!r})"
+
+
+MaxConcurrency: TypeAlias = (
+    int
+    | Literal["unlimited", "auto", "timeout"]
+    | AutoConcurrencyConf
+    | TimeoutConcurrencyConf
+    | ConcurrencyLimiter
+    | AdaptiveMaxConcurrency
+)
+"""A limit, as it may be given. A text that is not known before the program runs, such as that of a
+flag, is given as AdaptiveMaxConcurrency(text)."""
 
 
 def checked_max_concurrency(name: str, limit: object) -> AdaptiveMaxConcurrency:

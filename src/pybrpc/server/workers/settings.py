@@ -8,7 +8,7 @@ import logging
 import operator
 import os
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from pybrpc.base.checked_options import (
     checked_count,
@@ -66,12 +66,12 @@ class SupervisorOptions(TypedDict, total=False):
     start_timeout: float | None
     stall_timeout: float | None
     directory: str | os.PathLike[str] | None
-    loop: str
+    loop: Literal["asyncio", "uvloop"]
     internal_port: int | None
     pin: Iterable[int] | None
     keep_memory: bool
     reuse_port: bool
-    log_level: str
+    log_level: Literal["", "debug", "info", "warning", "error"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def test_stop_drops_a_hold_at_its_deadline_and_names_it(caplog: pytest.LogCaptur
         assert line.server.join(WAIT_S)
         assert line.stream.has_failed.wait(WAIT_S)
         assert len(line.stream.failures) == 1
-    assert "0 requests running, 1 streams or other users, " in caplog.text
+    assert "0 requests running, 1 other user, " in caplog.text
 
 
 def test_each_user_is_notified_once_when_the_connection_fails() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ServerStateError
-from pybrpc.server.lifecycle import shutdown
+from pybrpc.server.lifecycle import stop_hooks
 from pybrpc.transport.listening.listen import ListenError
 from tests.fakes.server_hooks import ANYWHERE, AsyncService, Log, Service, value
 from tests.peers.echo import ECHO, echo_request
@@ -229,7 +229,7 @@ def test_function_for_the_end_that_does_not_end_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(shutdown, "SHUTDOWN_S", 0.1)
+    monkeypatch.setattr(stop_hooks, "SHUTDOWN_S", 0.1)
     go_on = threading.Event()
 
     def hang() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ServerStateError
-from pybrpc.server.lifecycle import shutdown
+from pybrpc.server.lifecycle import stop_hooks
 from pybrpc.transport.listening.listen import ListenError
 from tests.fakes.server_hooks import ANYWHERE, AsyncService, Log, value
 from tests.peers.echo import ECHO, echo_request
@@ -138,7 +138,7 @@ def test_functions_run_when_asyncio_run_ends_though_the_block_was_not_left(log: 
 def test_function_that_hangs_at_the_end_in_a_loop_is_given_up(
     log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(shutdown, "SHUTDOWN_S", 0.1)
+    monkeypatch.setattr(stop_hooks, "SHUTDOWN_S", 0.1)
 
     async def hang() -> None:
         await asyncio.sleep(3600)

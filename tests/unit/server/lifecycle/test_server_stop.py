@@ -54,7 +54,7 @@ class Stage:
         for module in (server_stop, periodic):
             patch.setattr(module, "time", self.dispatcher.clock)
         self.connections = [Connection(raises=False) for _ in range(3)]
-        self.ends = 0
+        self.begins = self.ends = 0
         self.server: Any = SimpleNamespace(
             dispatcher=self.dispatcher,
             connections=self.connections,
@@ -63,11 +63,15 @@ class Stage:
             unfinished=lambda: [CALL],
             unfinished_connections=list,
             end=self._end,
+            on_stop_begun=self._on_stop_begun,
         )
         self.stop = ServerStop(self.server)
 
     def _end(self) -> None:
         self.ends += 1
+
+    def _on_stop_begun(self) -> None:
+        self.begins += 1
 
     def begin_and_wait(self) -> None:
         """Begin to stop, with a grace of 3 s, and let 4 s pass."""
@@ -129,6 +133,24 @@ def test_stop_ends_at_its_deadline_when_its_beginning_raises(stage: Stage) -> No
     stage.server.acceptor.close = fail
     stage.begin_and_wait()
     assert is_over(stage)
+
+
+def test_server_is_told_when_the_stop_begins(stage: Stage) -> None:
+    stage.stop.begin(stage.dispatcher.clock.monotonic() + 3.0)
+    stage.dispatcher.run_until_idle()
+    assert (stage.begins, stage.ends) == (1, 0)
+
+
+def test_stop_goes_on_when_telling_the_server_raises(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise SystemExit
+
+    stage.server.on_stop_begun = fail
+    stage.begin_and_wait()
+    assert is_over(stage)
+    assert "the begin of a stop raised" in caplog.text
 
 
 def steps_of(stage: Stage, is_done: Callable[[Connection], bool]) -> list[int]:

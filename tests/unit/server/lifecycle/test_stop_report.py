@@ -59,7 +59,7 @@ def test_report_is_logged_after_one_second_and_each_time_its_age_doubles(stage: 
     (line,) = stage.after(0.1)
     assert line == (
         "the server on 127.0.0.1:8000, stopping for 1.0 s, still waits for "
-        f"1 requests ({CALL}); 1 connections ({CONNECTION})"
+        f"1 request ({CALL}); 1 connection ({CONNECTION})"
     )
     assert stage.after(0.9) == []
     assert "stopping for 2.0 s" in stage.after(0.1)[0]
@@ -81,7 +81,7 @@ def test_report_can_end_before_it_began(stage: Stage) -> None:
 def test_report_logs_what_is_given_up(stage: Stage) -> None:
     stage.report.give_up()
     assert stage.said[0].startswith(
-        "the server on 127.0.0.1:8000, stopping for 0.0 s, gives up 1 requests"
+        "the server on 127.0.0.1:8000, stopping for 0.0 s, gives up 1 request ("
     )
 
 

@@ -1,4 +1,4 @@
-"""Shutdown: calls the functions that an application has for the end of a server."""
+"""HookCalls: calls the functions that an application has for the begin, or the end, of a stop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 
 from pybrpc.base.deadline import NEVER
@@ -21,13 +20,9 @@ from pybrpc.transport.dispatch.event_dispatcher import (
     run_cleanup,
 )
 
-SHUTDOWN_S = 3.0
-"""Seconds after the grace of a stop in which the functions have to end. A supervisor kills a worker
-somewhat later."""
 
-
-class Shutdown:
-    """The functions for the end of one run of a server: the last added is called first.
+class HookCalls:
+    """The functions for one moment of one run of a server, which are called one after another.
 
     They are called in a thread of their own, and async ones awaited in the loop of async handlers;
     of a server that is bound to a loop, all in that loop. What they raise is logged. When all have
@@ -36,14 +31,17 @@ class Shutdown:
 
     def __init__(
         self,
-        functions: list[Hook],
-        context: Context,
         dispatcher: EventDispatcher,
         bound_loop: asyncio.AbstractEventLoop | None,
         loop_of: Callable[[], asyncio.AbstractEventLoop],
+        moment: str,
+        functions: Sequence[Hook],
+        context: Context,
         on_done: Callable[[], None],
     ) -> None:
-        self._functions = functions[::-1]
+        """`moment`: for logs, "the end"."""
+        self._moment = moment
+        self._functions = functions
         self._context = context
         self._dispatcher = dispatcher
         self._bound_loop = bound_loop
@@ -55,9 +53,8 @@ class Shutdown:
         self._timer: TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, grace_end: float) -> None:
-        """Begin, or bring the end forward. `grace_end`: when the grace of the stop is over."""
-        limit = max(grace_end, time.monotonic()) + SHUTDOWN_S
+    def begin(self, limit: float) -> None:
+        """Begin, or bring the end forward. `limit`: the time at which their time is over."""
         if limit < self._limit:
             self._limit = limit
             with contextlib.suppress(DispatcherClosedError):
@@ -70,19 +67,18 @@ class Shutdown:
         if loop is not None and asyncio._get_running_loop() is loop:
             self._task = loop.create_task(self._run_in_loop())
             return
-        thread = threading.Thread(target=self._run, name="pybrpc-server-shutdown", daemon=True)
+        thread = threading.Thread(target=self._run, name="pybrpc-server-hooks", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
-            SERVER.caught("the functions for the end of the server are not called", error=error)
+            SERVER.caught("the functions for %s are not called", self._moment, error=error)
             self._end()
 
     def _run(self) -> None:
         for function in self._functions:
             if not self._is_done.is_set():
-                run_guarded(
-                    self._call, function, what=f"{name_of(function)}() for the end", log=SERVER
-                )
+                what = f"{name_of(function)}() for {self._moment}"
+                run_guarded(self._call, function, what=what, log=SERVER)
         self._end()
 
     def _call(self, function: Hook) -> None:
@@ -107,13 +103,19 @@ class Shutdown:
                         raise
                     raised = error
                 if raised is not None:
-                    SERVER.caught("%s() for the end raised", name_of(function), error=raised)
+                    what = f"{name_of(function)}() for {self._moment}"
+                    SERVER.caught("%s raised", what, error=raised)
         finally:
             self._end()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all have ended, or their time is over."""
+        return self._is_done.is_set()
+
     def _give_up(self) -> None:
         if not self._is_done.is_set():
-            SERVER.error("the functions for the end of the server have not ended in time")
+            SERVER.error("the functions for %s have not ended in time", self._moment)
             self._end()
             if self._task is not None:
                 self._task.cancel()
