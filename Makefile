@@ -15,6 +15,8 @@ IMPL ?= python
 # More than there are processors: most tests wait most of the time.
 JOBS ?= 4
 export PYBRPC_IMPL := $(IMPL)
+# Tests start hundreds of processes, each of which would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # As "3.11", "3.13t" without a GIL, "3.13t-tsan" if built with ThreadSanitizer too.
 VERSION := $(shell $(PYTHON) -c 'import sys, sysconfig; print("%d.%d%s%s" % \
