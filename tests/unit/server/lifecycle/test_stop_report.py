@@ -98,10 +98,10 @@ def test_only_busy_connections_are_given_up(stage: Stage, work: dict[str, int]) 
     stage.calls = []
     stage.connections = [IDLE, GONE, busy]
     stage.report.give_up()
-    assert stage.said[0].endswith(f"gives up 0 requests; 1 connections ({busy})")
+    assert stage.said[0].endswith(f"gives up 0 requests; 1 connection ({busy})")
 
 
 def test_request_whose_connection_is_gone_is_given_up(stage: Stage) -> None:
     stage.connections = [GONE]
     stage.report.give_up()
-    assert stage.said[0].endswith(f"gives up 1 requests ({CALL}); 0 connections")
+    assert stage.said[0].endswith(f"gives up 1 request ({CALL}); 0 connections")
