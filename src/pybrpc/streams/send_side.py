@@ -21,6 +21,9 @@ from pybrpc.streams.interfaces import StreamPlace
 from pybrpc.streams.outgoing import ConsumedWait, Outgoing, Payload, Wait
 from pybrpc.streams.send_queue import ROOM_BYTES
 
+MOST_IN_TURN = 100
+"""Messages that wait behind those that a thread is just writing."""
+
 
 class SendSide:
     """The base class of StreamCore. Any thread."""
@@ -114,8 +117,10 @@ class SendSide:
                     raise self.send_error()
                 if not self.is_open:
                     return self._queue_before_open(message)
-                if self.outgoing or self.is_served or not self.has_window() or queue.is_full():
+                if not self.has_window() or queue.is_full():
                     return False
+                if self.is_served or self.outgoing:
+                    return self._queue_in_turn(message)
                 is_counted = True
                 is_short = len(message) <= SHORT
                 gathered = queue.gathered if is_short and not self.writing else None
@@ -148,6 +153,21 @@ class SendSide:
         if self._kept_bytes >= limit_bytes:
             return False
         self._kept_bytes += len(message)
+        self.outgoing.append(Outgoing((message,)))
+        return True
+
+    def _queue_in_turn(self, message: Payload) -> bool:
+        """Keep a message behind those that a thread is just writing, or is about to, within the
+        window. False if they wait for more than that thread. With the lock."""
+        if not (self.is_served or self.is_ready) or len(self.outgoing) >= MOST_IN_TURN:
+            return False
+        waiting = 0
+        for each in self.outgoing:
+            waiting += each.size_left()
+        if self._window > 0:
+            waiting += self.produced - self.remote_consumed
+        if waiting >= (self._window if self._window > 0 else ROOM_BYTES):
+            return False
         self.outgoing.append(Outgoing((message,)))
         return True
 

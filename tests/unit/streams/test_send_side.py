@@ -13,8 +13,10 @@ from pybrpc.errors import (
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.streaming.stream_frame import DATA
 from pybrpc.rpc.stream_options import StreamOptions
+from pybrpc.streams.core import StreamCore
 from pybrpc.streams.outgoing import Outgoing
 from pybrpc.streams.send_queue import ROOM_BYTES
+from pybrpc.streams.send_side import MOST_IN_TURN
 from tests.fakes.stream_messages import (
     enqueue,
 )
@@ -117,6 +119,49 @@ def test_messages_keep_their_order_behind_one_that_waits(side: StreamSide) -> No
         side.feedback(core, consumed)
     assert side.sent_data() == [b"0", b"1", b"2", b"3", b"4"]
     assert [wait.ends for wait in waits] == [1] * 4
+
+
+@pytest.mark.parametrize("max_buf_size", [16, 0])
+def test_message_behind_one_that_is_just_written_goes_in_its_turn(
+    side: StreamSide, max_buf_size: int
+) -> None:
+    core = side.open(max_buf_size=max_buf_size, min_buf_size=0)
+    core.is_served = True  # a thread has taken what was before, and has not written all of it
+    assert core.is_writable()
+    assert core.try_send(b"first")
+    assert core.try_send(IOBuf(b"second"))
+    assert side.sent_data() == []
+    finish_serving(core)
+    assert side.sent_data() == [b"first", b"second"]
+    assert core.try_send(b"third")
+    assert side.sent_data() == [b"third"]
+
+
+def test_messages_behind_one_that_is_just_written_are_bounded(side: StreamSide) -> None:
+    core = side.open(max_buf_size=16, min_buf_size=0)
+    core.try_send(bytes(6))
+    core.is_served = True
+    assert core.try_send(bytes(6))
+    assert core.try_send(bytes(6))
+    assert not core.try_send(b"over the window")
+    finish_serving(core)
+    assert len(side.sent_data()) == 3
+    side.feedback(core, 18)
+    core.is_served = True
+    for _ in range(MOST_IN_TURN):
+        assert core.try_send(b"")
+    assert not core.try_send(b"")
+    finish_serving(core)
+    assert len(side.sent_data()) == MOST_IN_TURN
+
+
+def finish_serving(core: StreamCore) -> None:
+    """As the thread does that has written what it had taken."""
+    with core.queue.lock:
+        core.is_served = False
+        if core.has_sendable():
+            core.queue.make_ready(core)
+    core.queue.serve()
 
 
 def test_many_messages_go_as_far_as_the_window(side: StreamSide) -> None:
