@@ -87,7 +87,7 @@ help:
 	@echo "  make verify    the model of the write path, in every interleaving (needs spin and gcc)"
 
 # Compiled where there is a C compiler for this Python, unless IMPL says what to run.
-demo: $(STAMP)-demo $(STAMP)-build $(COMPILED)
+demo: $(STAMP)-demo $(COMPILED)
 	@form=$(if $(filter file,$(origin IMPL)),,$(IMPL)); \
 	if [ -z "$$form" ]; then \
 	    form=python; \
@@ -235,6 +235,12 @@ $(STAMP)-threads: pyproject.toml $(VENV)/made
 	PATH="$(abspath $(BIN)):$$PATH" CEREGGII_TSAN=1 PYBRPC_BUILD=python $(BIN)/python -m pip install \
 	    --quiet --disable-pip-version-check --no-binary cereggii --no-cache-dir --editable '.[threads]'
 	@touch $@
+
+# Two in one, which is quicker than one after the other.
+$(STAMP)-demo: pyproject.toml $(VENV)/made
+	PYBRPC_BUILD=python $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --editable '.[demo,build]'
+	@touch $@ $(STAMP)-build
 
 $(STAMP)-%: pyproject.toml $(VENV)/made
 	PYBRPC_BUILD=python $(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -37,7 +37,7 @@ Load = Callable[[str, float, Tally], None]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="per load (default 4)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="per load (default 3)")
     parser.add_argument(
         "--open",
         type=float,

@@ -181,7 +181,7 @@ def test_killed_supervisor_leaves_its_entry_to_the_naming_service(
 def test_command_that_can_not_register_says_why() -> None:
     command = [*COMMAND, f"{APPS}:make_server", "--register", "list://10.0.0.1:80"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_S)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (2, "")
     assert "servers register with consul" in ended.stderr
 
 
