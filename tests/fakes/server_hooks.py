@@ -13,6 +13,7 @@ import pybrpc
 from tests.protos import conformance_pb2 as pb
 
 ANYWHERE = "127.0.0.1:0"
+WAIT_S = 30.0
 value: contextvars.ContextVar[str] = contextvars.ContextVar("value", default="")
 
 
@@ -56,3 +57,9 @@ class Log:
             self.note(name)
 
         return function
+
+
+def stop(server: pybrpc.Server, grace: float | None = 5.0) -> None:
+    """Stop the server, and wait until it has."""
+    server.stop(grace)
+    assert server.join(WAIT_S)

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,22 +15,10 @@ import pybrpc
 from pybrpc.errors import ServerStateError
 from pybrpc.server.lifecycle import stop_hooks
 from pybrpc.transport.listening.listen import ListenError
-from tests.fakes.server_hooks import ANYWHERE, AsyncService, Log, Service, value
+from tests.fakes.server_hooks import ANYWHERE, AsyncService, Log, Service, stop, value
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.raw_peer import RawPeer, text_of
 from tests.peers.supervised import call
-
-
-@pytest.fixture
-def server(log: Log) -> Iterator[pybrpc.Server]:
-    with pybrpc.Server() as made:
-        made.add_service(ECHO, AsyncService(log))
-        yield made
-
-
-def stop(server: pybrpc.Server, grace: float | None = 5.0) -> None:
-    server.stop(grace)
-    assert server.join(30)
 
 
 def test_functions_are_called_in_order_and_at_the_end_in_reverse(

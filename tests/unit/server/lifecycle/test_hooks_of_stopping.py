@@ -6,31 +6,18 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import pybrpc
 from pybrpc.errors import ServerStateError
-from tests.fakes.server_hooks import ANYWHERE, AsyncService, Log, Service, value
+from tests.fakes.server_hooks import ANYWHERE, AsyncService, Log, Service, stop, value
 from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
 from tests.peers.supervised import call
 
 WAIT_S = 30
-
-
-@pytest.fixture
-def server(log: Log) -> Iterator[pybrpc.Server]:
-    with pybrpc.Server() as made:
-        made.add_service(ECHO, AsyncService(log))
-        yield made
-
-
-def stop(server: pybrpc.Server, grace: float | None = 5.0) -> None:
-    server.stop(grace)
-    assert server.join(WAIT_S)
 
 
 def test_functions_are_called_once_in_order_before_those_of_the_end(
