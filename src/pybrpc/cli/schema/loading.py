@@ -71,7 +71,7 @@ def load_schema(options: argparse.Namespace, server: str | None) -> Schema:
         return Schema(files)
     address = options.pages or server
     if address is None:
-        raise UsageError("one of --descriptor-set, --proto and --pages is needed")
+        raise UsageError("SERVER, or one of --descriptor-set, --proto and --pages, is needed")
     return Schema(schema_of_server(address, options).file)
 
 
