@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,48 @@ def test_what_a_function_raises_is_logged_with_its_moment(
     wait_until(stage.is_done)
     assert called == [1]
     assert "fail() for the test raised" in caplog.text
+
+
+class Nameless:
+    """A function whose name can't be asked for."""
+
+    def __call__(self) -> None:
+        raise ValueError("no")
+
+    def __getattr__(self, name: str) -> Any:
+        raise SystemExit
+
+
+def test_function_without_a_name_keeps_no_other_from_being_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    called: list[int] = []
+    stage = Stage(Nameless(), lambda: called.append(1))
+    stage.begin(time_s=math.inf)
+    wait_until(stage.is_done)
+    assert called == [1]
+    assert "Nameless() for the test raised" in caplog.text
+
+
+class Unclear:
+    """An object that can't be asked what it is."""
+
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        raise SystemExit
+
+
+def test_object_of_no_class_is_as_an_error_of_its_function() -> None:
+    called: list[int] = []
+
+    async def main() -> None:
+        stage = Stage(Unclear, lambda: called.append(1), loop=asyncio.get_running_loop())
+        stage.begin()
+        while not stage.is_done():
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert called == [1]
 
 
 def test_functions_run_in_the_loop_of_the_server_if_that_runs() -> None:

@@ -130,6 +130,16 @@ def test_function_that_hangs_is_given_up_when_the_grace_is_over(
     assert "the functions for the begin of the stop have not ended in time" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["on_stopping", "on_shutdown"])
+def test_function_that_waits_for_the_end_of_its_own_stop_gets_an_error(
+    server: pybrpc.Server, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    getattr(server, name)(server.join)
+    server.start(ANYWHERE)
+    stop(server, None)
+    assert "join() would wait for the function of the stop that calls it" in caplog.text
+
+
 def test_end_of_the_server_waits_for_functions_of_the_begin(
     server: pybrpc.Server, log: Log
 ) -> None:
