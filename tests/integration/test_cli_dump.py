@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -225,6 +226,25 @@ def test_wrong_usage_is_told(
 ) -> None:
     assert main(arguments) == 2
     assert text in capsys.readouterr().err
+
+
+def test_replay_refuses_what_would_block_its_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "requests.1"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        assert main(["replay", "127.0.0.1:1", str(path)]) == 2
+        assert f"{pipe} is no regular file" in capsys.readouterr().err
+
+
+def test_replay_of_no_request_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "requests.1"
+    path.touch()
+    assert main(["replay", "127.0.0.1:1", str(path)]) == 2
+    assert f"there is no request in {path}" in capsys.readouterr().err
 
 
 def test_requests_are_sampled_while_the_command_runs(

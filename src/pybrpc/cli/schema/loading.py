@@ -18,6 +18,8 @@ from pybrpc.client.channel.channel import Channel
 
 MAX_SOURCES = 2000
 """Messages that are read from the pages of a server in C++, each with a request."""
+MAX_SOURCE_BYTES = 32 << 20
+"""Bytes that the sources of all of them may have together."""
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*\Z")
 
@@ -120,5 +122,14 @@ def schema_of_sources(channel: Channel, address: str) -> FileDescriptorSet:
         raise CommandError(f"{address}/protobufs: the server has no services")
     if len(names) > MAX_SOURCES or not all(map(_NAME.match, names)):
         raise CommandError(f"{address}/protobufs: this is no list of messages")
-    sources = {name: page(channel, f"/protobufs/{name}").text() for name in names}
+    sources: dict[str, str] = {}
+    size_bytes = 0
+    for name in names:
+        response = page(channel, f"/protobufs/{name}")
+        size_bytes += len(response.body)
+        if size_bytes > MAX_SOURCE_BYTES:
+            raise CommandError(
+                f"{address}/protobufs: the sources have over {MAX_SOURCE_BYTES} bytes"
+            )
+        sources[name] = response.text()
     return FileDescriptorSet(file=files_of_sources(sources))
