@@ -370,6 +370,19 @@ def test_sampling_of_a_command_that_was_killed_ends_by_itself(tmp_path: Path) ->
         wait_until(lambda: not ENABLE_RPC_DUMP.current())
 
 
+def test_server_that_does_not_sample_to_the_end_is_an_error(tmp_path: Path) -> None:
+    """As one that was started again."""
+    options = pybrpc.RpcDump(directory=str(tmp_path / "dump"), enabled=False)
+    with make_server(Keeping(), rpc_dump=options) as server:
+        arguments = command("dump", server.start("127.0.0.1:0"), "--duration", "3", "--json")
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+            wait_until(ENABLE_RPC_DUMP.current)
+            ENABLE_RPC_DUMP.set(False)
+            out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "has not sampled all the time" in json.loads(out)["error"]["text"]
+
+
 def test_sampling_that_was_on_before_stays_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
