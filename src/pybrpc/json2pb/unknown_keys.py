@@ -12,7 +12,6 @@ from pybrpc.json2pb.names import decode_name
 from pybrpc.json2pb.paths import join
 from pybrpc.json2pb.schema import ENTRY_VALUE, AnyDescriptor, AnyField
 
-
 _KnownFields: TypeAlias = dict[str, dict[str, AnyField]]
 """The fields of each type that was met, by their names in JSON. Once for a type: a text may have a
 hundred thousand messages of a type with hundreds of fields."""
