@@ -100,9 +100,12 @@ class HookCalls:
                 try:
                     raised = await error_of(function, self._context)
                 except asyncio.CancelledError as error:
-                    task = asyncio.current_task()
-                    if task is not None and task.cancelling():
+                    if self._is_done.is_set():
                         raise
+                    # Else a function cancels all tasks of the loop: the others are called still.
+                    task = asyncio.current_task()
+                    while task is not None and task.cancelling():
+                        task.uncancel()
                     raised = error
                 if raised is not None:
                     what = f"{name_of(function)}() for {self._moment}"

@@ -134,6 +134,31 @@ def test_functions_run_in_the_loop_of_the_server_if_that_runs() -> None:
     assert threads == [threading.current_thread()] * 2
 
 
+def test_function_that_cancels_all_tasks_of_the_loop_keeps_no_other_from_being_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    called: list[int] = []
+
+    async def main() -> None:
+        ours = asyncio.current_task()
+
+        async def cancel_all() -> None:
+            for task in asyncio.all_tasks() - {ours}:
+                task.cancel()
+            await asyncio.sleep(0)
+
+        stage = Stage(
+            cancel_all, lambda: called.append(1), cancel_all, loop=asyncio.get_running_loop()
+        )
+        stage.begin()
+        while not stage.is_done():
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert called == [1]
+    assert caplog.text.count("cancel_all() for the test raised") == 2
+
+
 def test_async_function_is_not_run_when_the_loop_of_its_server_has_ended(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
