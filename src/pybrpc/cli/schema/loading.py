@@ -99,7 +99,7 @@ def parsed_set(data: bytes, where: str) -> FileDescriptorSet:
 
 def schema_of_server(address: str, options: argparse.Namespace) -> FileDescriptorSet:
     """The schema of a server, by its pages. CommandError if it does not show it."""
-    with page_channel(address, options) as channel:
+    with page_channel(address, options, may_be_several=True) as channel:
         for path in ("/protobufs?descriptor_set=1", "/protobufs?descriptor_set=1&worker=0"):
             response = get(channel, path)
             if response.status == 403:
