@@ -225,7 +225,7 @@ def test_wrong_line_ends_a_stream_on_which_nothing_comes(address: str) -> None:
     kind = ("--send-type", "conformance.EchoRequest")
     # The limit for a message to come is far away, and the standard input stays open.
     arguments = command("call", address, "Stream", HELLO, "--stream", *kind, "--idle", "1000000")
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(arguments, cwd=ROOT, text=True, bufsize=1, **pipes) as process:
         assert process.stdin is not None
         assert process.stdout is not None

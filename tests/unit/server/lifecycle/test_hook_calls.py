@@ -95,8 +95,8 @@ def test_function_without_a_name_keeps_no_other_from_being_called(
 class Unclear:
     """An object that can't be asked what it is."""
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         raise SystemExit
 
 
