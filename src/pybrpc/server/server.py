@@ -393,8 +393,8 @@ class Server(Hooking, Mounting, Notifying, Registering):
         Then no connection is accepted any more and new requests are refused with ELOGOFF. Each
         connection is closed when its running requests are answered. Handlers that still run after
         `grace` seconds are left alone (threads) or cancelled (tasks), and their connections closed;
-        `None` sets no limit. A second call can bring the end forward. A stop of a server that
-        starts begins after the start. Never blocks; may also be called by handlers and signal handlers.
+        `None` sets no limit. A second call can bring the end forward. While the server starts, the
+        stop begins after that. Never blocks; handlers and signal handlers may call it too.
         """
         self._stop(grace, is_patient=False)
 
