@@ -70,11 +70,12 @@ class LifecycleHooks:
 class Hooking:
     """A base class of Server: the part that knows these functions."""
 
+    _late_stop: Callable[[], None] | None = None
+    """The stop that was asked for while it started."""
+
     def __init__(self, hooks: LifecycleHooks) -> None:
         self._hooks = hooks
         self._is_starting = False
-        self._late_stop: Callable[[], None] | None = None
-        """The stop that was asked for while it started."""
 
     @property
     def is_running(self) -> bool:
