@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -236,6 +237,18 @@ def test_replay_refuses_what_would_block_its_loop(
     for path in (pipe, tmp_path):
         assert main(["replay", "127.0.0.1:1", str(path)]) == 2
         assert f"{pipe} is no regular file" in capsys.readouterr().err
+
+
+def test_directory_that_can_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(path: str) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", fail)
+    for name in (["dump", "--show"], ["replay", "127.0.0.1:1"]):
+        assert main([*name, str(tmp_path)]) == 2
+        assert f"{tmp_path}: Permission denied" in capsys.readouterr().err
 
 
 def test_replay_of_no_request_is_an_error(

@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     except UnicodeError as error:
         failure, facts, text = USAGE, {}, f"an argument or the input is no UTF-8: {error}"
     except OSError as error:
-        failure, facts, text = FAILED, {}, error.strerror or str(error)
+        failure, facts, text = FAILED, {}, text_of(error)
     except ValueError as error:
         failure, facts, text = FAILED, {}, str(error)
     if output.is_json:
@@ -137,6 +137,12 @@ def run(options: argparse.Namespace) -> int:
     else:
         output.note(f"pybrpc {options.command_name}: {' '.join(printable(text).split())}")
     return failure
+
+
+def text_of(error: OSError) -> str:
+    """What has failed, and with which file."""
+    text = error.strerror or str(error)
+    return text if error.filename is None else f"{error.filename}: {text}"
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:

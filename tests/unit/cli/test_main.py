@@ -86,6 +86,8 @@ def test_error_of_the_command_line_is_json_too(
         (AddressError("no"), 2, {"text": "no"}),
         (MissingExtraError("no"), 3, {"text": "no"}),
         (PyBrpcError("no"), 1, {"text": "no"}),
+        (OSError(13, "Permission denied"), 1, {"text": "Permission denied"}),
+        (OSError(13, "Permission denied", "/x"), 1, {"text": "/x: Permission denied"}),
         (
             RpcTimeoutError("no", peer="10.0.0.1:80", phase=Phase.WAITING),
             1,
