@@ -140,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def text_of(error: OSError) -> str:
-    """What has failed, and with which file."""
+    """The reason of the system, and the file that it is about."""
     text = error.strerror or str(error)
     return text if error.filename is None else f"{error.filename}: {text}"
 
