@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
 
@@ -50,7 +51,7 @@ class HookCalls:
         self._has_begun = OnceFlag()
         self._is_done = OnceFlag()
         self._limit = NEVER
-        self._timer: TimerHandle | None = None
+        self._timer: TimerHandle | threading.Timer | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
 
@@ -58,10 +59,12 @@ class HookCalls:
         """Begin, or bring the end forward. `limit`: the time at which their time is over."""
         if limit < self._limit:
             self._limit = limit
-            with contextlib.suppress(DispatcherClosedError):
-                if self._timer is not None:
-                    self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+            try:
                 self._timer = self._dispatcher.call_at(limit, self._give_up)
+            except DispatcherClosedError:
+                self._timer = self._new_thread_timer(limit)
         if not self._has_begun.try_set():
             return
         loop = self._bound_loop
@@ -75,6 +78,16 @@ class HookCalls:
         except RuntimeError as error:
             SERVER.caught("the functions for %s are not called", self._moment, error=error)
             self._end()
+
+    def _new_thread_timer(self, limit: float) -> threading.Timer | None:
+        """A timer without a dispatcher, which is closed; `None` if no thread can be started."""
+        timer = threading.Timer(max(0.0, limit - time.monotonic()), self._give_up)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError:
+            return None
+        return timer
 
     def _run(self) -> None:
         for function in self._functions:
@@ -127,7 +140,8 @@ class HookCalls:
             SERVER.error("the functions for %s have not ended in time", self._moment)
             self._end()
             if self._task is not None:
-                self._task.cancel()
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
     def _end(self) -> None:
         """Any thread."""
