@@ -19,11 +19,10 @@ from pybrpc.cli.calling import (
     attachment_of,
     called,
     channel_options,
-    read_bytes,
-    text_in,
 )
 from pybrpc.cli.command import FAILED, OK, UsageError
 from pybrpc.cli.ending import signals_to, status_after
+from pybrpc.cli.files import read_bytes, text_in
 from pybrpc.cli.output import Output, rich
 from pybrpc.cli.press_load import Load
 from pybrpc.cli.press_screen import LiveScreen, facts_of, print_figures

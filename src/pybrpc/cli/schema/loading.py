@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 
 from pybrpc.cli.command import CommandError, UsageError
+from pybrpc.cli.files import read_bytes
 from pybrpc.cli.pages import get, page, page_channel, refusal
 from pybrpc.cli.schema.compiling import compiled
 from pybrpc.cli.schema.schema import Schema
@@ -79,11 +79,7 @@ def load_schema(options: argparse.Namespace, server: str | None) -> Schema:
 
 def read_set(path: str) -> FileDescriptorSet:
     """A descriptor set in a file. UsageError if there is none."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    return parsed_set(data, path)
+    return parsed_set(read_bytes(path), path)
 
 
 def parsed_set(data: bytes, where: str) -> FileDescriptorSet:
