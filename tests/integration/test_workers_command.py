@@ -199,3 +199,8 @@ def test_module_sets_up_the_logging_of_its_worker(log: Path, tmp_path: Path) -> 
     arguments = ("logging_app:make_server", "--directory", str(tmp_path))
     with serving(log, *arguments) as served:
         wait_until(lambda: "mine: imported" in served.logged.splitlines())
+
+
+def test_loop_that_a_plain_function_does_not_use_is_named(log: Path) -> None:
+    with serving(log, f"{APPS}:make_server", "--loop", "uvloop") as served:
+        wait_until(lambda: "loop uvloop is not used" in served.logged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +58,7 @@ class LiveScreen:
                 "now: "
                 + ", ".join(
                     f"{name} {latency_text(us)}"
-                    for name, us in percentiles_of(recent, PERCENTILES[:3]).items()
+                    for name, us in percentiles_of(recent, shares=PERCENTILES[:3]).items()
                 ),
             ]
         )
@@ -65,11 +66,14 @@ class LiveScreen:
 
 
 def percentiles_of(
-    latencies: Histogram, shares: Sequence[float] = PERCENTILES
+    latencies: Histogram, max_us: float = math.inf, shares: Sequence[float] = PERCENTILES
 ) -> dict[str, int | None]:
-    """Percentiles in microseconds, by their names; `None` if no call has succeeded."""
+    """Percentiles in microseconds, by their names; `None` if no call has succeeded. A histogram has
+    them within a few percent: none is above the maximum."""
     return {
-        f"p{share * 100:g}": latencies.get_number(share) if latencies.count else None
+        f"p{share * 100:g}": int(min(latencies.get_number(share), max_us))
+        if latencies.count
+        else None
         for share in shares
     }
 
@@ -89,7 +93,7 @@ def facts_of(figures: Figures) -> dict[str, Any]:
         "qps": round(figures.in_time / figures.seconds, 1) if figures.seconds else 0.0,
         "latency_us": {
             "mean": round(figures.latencies.total / good) if good else None,
-            **percentiles_of(figures.latencies),
+            **percentiles_of(figures.latencies, figures.max_us),
             "max": figures.max_us if good else None,
         },
         "errors": [

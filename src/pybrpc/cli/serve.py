@@ -16,7 +16,7 @@ from pybrpc.cli.arguments import seconds
 from pybrpc.cli.command import FAILED, USAGE, CommandError, UsageError
 from pybrpc.cli.output import Output
 from pybrpc.cli.reloading import Reloading
-from pybrpc.errors import PyBrpcError
+from pybrpc.errors import MissingExtraError, PyBrpcError
 from pybrpc.server.lifecycle.signals import handling
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.settings import (
@@ -87,6 +87,8 @@ def run_until_asked_to_quit(options: argparse.Namespace, output: Output) -> int:
             log_level=options.log_level,
             on_started=on_started,
         )
+    except MissingExtraError:
+        raise
     except (PyBrpcError, ValueError, OSError, NotImplementedError) as error:
         is_usage = isinstance(error, ValueError)
         raise CommandError(str(error), USAGE if is_usage else FAILED) from error

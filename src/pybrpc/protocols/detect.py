@@ -40,7 +40,16 @@ def detect(
 
 def described_start(buffer: IOBuf) -> str:
     """The first bytes of a message of no known protocol, for people."""
-    return f"{buffer.peek(16)!r}{tls_hint(buffer)}"
+    return f"{buffer.peek(16)!r}{tls_hint(buffer) or _http2_hint(buffer)}"
+
+
+def _http2_hint(buffer: IOBuf) -> str:
+    """A hint if the peer is a client or a server of HTTP/2; else ""."""
+    start = buffer.peek(9)
+    is_settings = start[3:] == b"\x04\0\0\0\0\0"
+    if is_settings or start.startswith(b"PRI * HT"):
+        return ", as HTTP/2 does, and so gRPC, which pybrpc does not speak"
+    return ""
 
 
 def tls_hint(buffer: IOBuf) -> str:

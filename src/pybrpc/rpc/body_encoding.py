@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pybrpc.base.checked_options import checked_count, checked_flag
+from pybrpc.errors import MissingExtraError
 from pybrpc.iobuf import IOBuf
 from pybrpc.rpc.body_error import BodyError
 from pybrpc.rpc.checksum import compute_checksum
@@ -70,9 +71,9 @@ class EncodedBody:
 def checked_encoding(
     compress_type: int, checksum_type: int, checksum_with_attachment: bool
 ) -> BodyEncoding:
-    """The encoding of a channel; ValueError if it is not supported here.
+    """The encoding of a channel; ValueError if it is not supported.
 
-    Imports the packages that it needs, so that a missing one is reported now.
+    Imports the packages that it needs. MissingExtraError if one is not installed.
     """
     encoding = BodyEncoding(
         _checked_type("compress_type", compress_type, "CompressType.GZIP"),
@@ -82,7 +83,8 @@ def checked_encoding(
     try:
         encoding.encode(b"", None)
     except BodyError as error:
-        raise ValueError(str(error)) from None
+        kind = MissingExtraError if error.is_missing else ValueError
+        raise kind(str(error)) from None
     return encoding
 
 

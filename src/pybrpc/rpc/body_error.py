@@ -12,7 +12,13 @@ class BodyError(ValueError):
     need.
     """
 
+    is_missing: bool = False
+    """Whether a package is not installed."""
+
     @classmethod
     def of_missing(cls, what: str, extra: str) -> Self:
         """`what` needs a package that isn't installed; `extra` of pybrpc brings it."""
-        return cls(f"{what} is not installed here; install it with: pip install 'pybrpc[{extra}]'")
+        text = f"{what} is not installed here; install it with: pip install 'pybrpc[{extra}]'"
+        error = cls(text)
+        error.is_missing = True
+        return error

@@ -85,3 +85,11 @@ def test_start_of_no_protocol_is_broken(start: bytes) -> None:
         None,
         Broken(f"no known protocol starts with {start!r}"),
     )
+
+
+@pytest.mark.parametrize("start", [b"PRI * HTTP/2.0\r\n\r\nSM", b"\0\0\x18\x04\0\0\0\0\0\0\x03"])
+def test_peer_that_speaks_http2_is_named(start: bytes) -> None:
+    protocol, outcome = detect(IOBuf(start), LIMITS, (BAIDU_STD,))
+    assert protocol is None
+    assert isinstance(outcome, Broken)
+    assert "as HTTP/2 does, and so gRPC" in outcome.reason

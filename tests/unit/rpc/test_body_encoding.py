@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from typing import Any
 
 import pytest
 
+from pybrpc.errors import MissingExtraError
 from pybrpc.iobuf import IOBuf
 from pybrpc.rpc.body_encoding import PLAIN, BodyEncoding, EncodedBody, checked_encoding
 from pybrpc.rpc.checksum import ChecksumType, compute_checksum
@@ -71,3 +73,18 @@ def test_unsupported_encoding_of_a_channel_is_refused() -> None:
         checked_encoding(99, 0, False)
     with pytest.raises(ValueError, match="98"):
         checked_encoding(0, 98, False)
+
+
+@pytest.mark.parametrize(
+    ("package", "numbers", "said"),
+    [
+        ("cramjam", (CompressType.SNAPPY, 0), "snappy is not installed"),
+        ("crc32c", (0, CRC32C), "crc32c is not installed"),
+    ],
+)
+def test_encoding_whose_package_is_missing_says_what_to_install(
+    package: str, numbers: tuple[int, int], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=said):
+        checked_encoding(*numbers, False)

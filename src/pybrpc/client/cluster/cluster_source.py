@@ -275,7 +275,7 @@ class ClusterSource(WaitingCalls):
         """In a turn."""
         cause = server.source.why_down
         if cause is not None:
-            self.router.states.set_down(server, cause.text)
+            self.router.states.set_down(server, cause.message)
             self._on_none_usable()
             if self._waiting:  # A call may have asked this server, which was known to be down.
                 self._serve_soon()

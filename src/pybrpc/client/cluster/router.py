@@ -332,9 +332,11 @@ class Router:
             return self._error(errno.ENODATA, text)
         if not servers:
             return self._error(errno.ENODATA, f"{self.name} names no server{wanted}{because}")
+        now = self._turns.now()
         reasons = [
-            f"{server.node}: {server.health.state}, {server.health.why}"
+            f"{server.node}: {health.state} for {now - health.since:.1f} s, {health.why}"
             for server in servers[:MAX_REASONS]
+            for health in [server.health]
         ]
         more = len(servers) - len(reasons)
         if more:

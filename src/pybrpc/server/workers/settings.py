@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import logging
 import operator
 import os
@@ -19,6 +20,7 @@ from pybrpc.base.checked_options import (
 from pybrpc.base.cores import check_bindable, checked_cores
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.named_options import check_names, defaults_of
+from pybrpc.errors import MissingExtraError
 from pybrpc.server.settings import DEFAULT_GRACE_S, checked_drain_delay_s
 from pybrpc.transport.listening.listen import check_reuse_port
 
@@ -124,6 +126,10 @@ class SupervisorSettings:
             check_bindable(self.pin)
         if self.loop not in LOOPS:
             raise ValueError(f"loop must be one of {', '.join(LOOPS)}, not {self.loop!r}")
+        if self.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
+            raise MissingExtraError(
+                "uvloop is not installed; install it with: pip install 'pybrpc[uvloop]'"
+            )
         if self.log_level and self.log_level not in LEVELS:
             levels = ", ".join(LEVELS)
             raise ValueError(f"log_level must be one of {levels}, not {self.log_level!r}")

@@ -19,7 +19,7 @@ from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.server import Server
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.pages.answering import PageAnswerer
-from pybrpc.server.workers.settings import load_target, log_until_set_up
+from pybrpc.server.workers.settings import LOOPS, load_target, log_until_set_up
 from pybrpc.server.workers.supervisor_link import SupervisorLink
 
 _is_worker = False
@@ -103,6 +103,8 @@ def run(
         with asyncio.Runner(loop_factory=loop_factory(spec.loop)) as runner:
             server = runner.run(run_in_loop(spec, target, listeners, link, answerer))
     else:
+        if spec.loop != LOOPS[0]:
+            WORKERS.warning("loop %s is not used: %s is no async function", spec.loop, spec.target)
         server = checked(target if isinstance(target, Server) else target(), spec)
         server.start(listeners)
         show_pages(server, answerer)

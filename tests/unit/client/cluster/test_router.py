@@ -49,7 +49,7 @@ def test_error_names_the_reason_of_each_server_but_of_five_at_most() -> None:
     error = harness.router.no_server_error("")
     assert error.code == errno.EHOSTDOWN
     assert "none of the 7 servers of list://test is usable" in error.text
-    assert "10.0.0.4:8000: down, reason 4; and 2 more" in error.text
+    assert "10.0.0.4:8000: down for 0.0 s, reason 4; and 2 more" in error.text
     assert "reason 5" not in error.text
 
 

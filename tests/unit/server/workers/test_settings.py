@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pybrpc.errors import MissingExtraError
 from pybrpc.server import Supervisor
 from pybrpc.server.workers.settings import SupervisorOptions, SupervisorSettings
 
@@ -88,3 +89,11 @@ def test_directory_may_be_a_path_object(tmp_path: Path) -> None:
 def test_values_of_other_types_are_refused(field: str, value: object, said: str) -> None:
     with pytest.raises(TypeError, match=said):
         make(**{field: value})
+
+
+def test_loop_whose_package_is_missing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pybrpc\[uvloop\]"):
+        make(loop="uvloop")
