@@ -193,6 +193,7 @@ class RpcError(PyBrpcError):
         "peer",
         "is_remote",
         "remote_text",
+        "ended_call",
         "_earlier_may_have_run",
     )
 
@@ -233,14 +234,17 @@ class RpcError(PyBrpcError):
     def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
         """A copy of the error for one of several callers, whose call was in phase `came_to`.
 
-        If no connection was established, all calls failed in the phase of this error. Each caller
-        raises a copy, because an exception collects the stack of the thread that raises it.
+        If no connection was established, all calls failed in the phase of this error, but for one
+        whose request may have left. Each caller raises a copy, because an exception collects the
+        stack of the thread that raises it.
         """
-        never_connected = self.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE)
+        phase = self.phase if came_to is None else came_to
+        if phase in NOTHING_LEFT and self.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
+            phase = self.phase
         copy = type(self)(
             self.text,
             code=self.code,
-            phase=self.phase if never_connected or came_to is None else came_to,
+            phase=phase,
             peer=self.peer or peer,
             is_remote=self.is_remote,
         )
@@ -373,6 +377,7 @@ class StreamTimeoutError(RpcTimeoutError):
     default_code = ErrorCode.ETIMEDOUT
     ended_call = True
     sent: int = 0
+    _PICKLED = (*RpcError._PICKLED, "sent")
 
 
 class RtmpStatusError(RpcError):

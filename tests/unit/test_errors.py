@@ -42,6 +42,7 @@ def test_survives_copying_and_pickling(cls: type[RpcError], remake: object) -> N
     error = cls("why", code=4711, phase=Phase.SENT, peer="10.0.0.1:80", is_remote=True)
     error.remote_text = "[10.0.0.1:80]why"
     has_run().describe_in(error)
+    error.ended_call = True
     again = remake(error)  # type: ignore[operator]
     assert type(again) is cls
     assert vars(again) == vars(error)
@@ -70,6 +71,22 @@ def test_call_may_have_run_if_an_earlier_attempt_may() -> None:
     )
     assert error.copy().may_have_run
     assert not error.copy(Phase.QUEUED).may_have_run, "that is another call"
+
+
+def test_number_of_sent_messages_survives_pickling() -> None:
+    error = errors.StreamTimeoutError("too late")
+    error.sent = 5
+    assert pickle.loads(pickle.dumps(error)).sent == 5
+
+
+@pytest.mark.parametrize("phase", [Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE])
+def test_call_whose_request_may_have_left_never_failed_before_the_connection(phase: Phase) -> None:
+    """A thread was interrupted while its call saw the connection being made."""
+    error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "interrupted", phase=phase)
+    assert [error.copy(came_to).may_have_run for came_to in Phase] == [
+        came_to in (Phase.SENT, Phase.WAITING, Phase.SERVER) for came_to in Phase
+    ]
+    assert error.copy(Phase.QUEUED).phase is phase
 
 
 def test_text_says_only_what_the_phase_does_not() -> None:
