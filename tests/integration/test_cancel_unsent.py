@@ -199,7 +199,9 @@ class Password:
         return b"good"
 
 
-def test_calls_whose_request_waits_for_the_credential_may_have_run_once_nothing_stops_them() -> None:
+def test_calls_whose_request_waits_for_the_credential_may_have_run_once_nothing_stops_them() -> (
+    None
+):
     """The first requests of a connection become bytes together. From then on they are sent, though
     their calls may have ended while not one byte of them had left."""
     may_read = threading.Event()
