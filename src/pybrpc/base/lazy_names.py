@@ -36,7 +36,17 @@ def lazy_names(
             text = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(text, name=name, obj=sys.modules.get(package))
         module, _, other = place.partition(":")
-        value: object = attrgetter(other or name)(import_module(module))
+        imported = import_module(module)
+        try:
+            value: object = attrgetter(other or name)(imported)
+        except AttributeError:
+            if not getattr(imported.__spec__, "_initializing", False):
+                raise
+            text = (
+                f"{package}.{name} is being imported by this thread: code that interrupts it, such "
+                "as a signal handler, can't use it yet; import it before that may come"
+            )
+            raise ImportError(text, name=module) from None
         vars(sys.modules[package])[name] = value
         return value
 
