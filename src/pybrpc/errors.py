@@ -42,6 +42,7 @@ Codes: apache/brpc src/brpc/errno.proto; those below 1000 are errnos of the oper
 
 from __future__ import annotations
 
+import copyreg
 import errno
 import os
 from typing import Self
@@ -186,16 +187,15 @@ class RpcError(PyBrpcError):
 
     _earlier_may_have_run: bool = False
     """Whether the server may have run an earlier attempt of the call that has ended with it."""
-    _PICKLED: tuple[str, ...] = (
-        "code",
-        "message",
-        "phase",
-        "peer",
-        "is_remote",
-        "remote_text",
-        "ended_call",
-        "_earlier_may_have_run",
-    )
+
+    # For a class of a user whose constructor does not call this one.
+    code: int = ErrorCode.EINTERNAL
+    text: str = ""
+    message: str = ""
+    phase: Phase | None = None
+    peer: str = ""
+    is_remote: bool = False
+    remote_text: str = ""
 
     def __init__(
         self,
@@ -241,18 +241,15 @@ class RpcError(PyBrpcError):
         phase = self.phase if came_to is None else came_to
         if phase in NOTHING_LEFT and self.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
             phase = self.phase
-        copy = type(self)(
-            self.text,
-            code=self.code,
-            phase=phase,
-            peer=self.peer or peer,
-            is_remote=self.is_remote,
-        )
-        copy.message = self.message
-        copy.remote_text = self.remote_text
+        copy = type(self).__new__(type(self))  # a class of a user may have any constructor
+        copy.args = self.args
+        vars(copy).update(vars(self))
+        vars(copy).pop("ended_call", None)
+        if came_to is not None:
+            vars(copy).pop("_earlier_may_have_run", None)
+        copy.phase = phase
+        copy.peer = self.peer or peer
         copy.__cause__ = self.__cause__
-        if came_to is None:
-            copy._earlier_may_have_run = self._earlier_may_have_run
         return copy
 
     def __str__(self) -> str:
@@ -268,9 +265,7 @@ class RpcError(PyBrpcError):
         return f"<{type(self).__name__} {self}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        attributes = vars(self)
-        state = {name: attributes[name] for name in self._PICKLED if name in attributes}
-        return type(self), (self.text,), state
+        return copyreg.__newobj__, (type(self),), {**vars(self), "args": self.args}
 
 
 class ProtocolError(RpcError):
@@ -377,7 +372,6 @@ class StreamTimeoutError(RpcTimeoutError):
     default_code = ErrorCode.ETIMEDOUT
     ended_call = True
     sent: int = 0
-    _PICKLED = (*RpcError._PICKLED, "sent")
 
 
 class RtmpStatusError(RpcError):
@@ -388,7 +382,6 @@ class RtmpStatusError(RpcError):
 
     default_code = ErrorCode.ERTMPCREATESTREAM
     ended_call = True
-    _PICKLED = (*RpcError._PICKLED, "status")
 
     def __init__(
         self,
@@ -401,11 +394,6 @@ class RtmpStatusError(RpcError):
     ) -> None:
         super().__init__(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
         self.status = ""
-
-    def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
-        copy = super().copy(came_to, peer)
-        copy.status = self.status
-        return copy
 
 
 CONNECTION_CODES = frozenset(

@@ -248,3 +248,34 @@ def test_call_may_have_run_if_an_interceptor_raises_after_it(form: str, kind: st
             )
         assert sum(servers.calls) == 1
     assert (caught.value.code, caught.value.may_have_run) == (ErrorCode.EINTERNAL, True)
+
+
+class NoSuchUserError(RpcError):
+    """As users write their errors: with a constructor of its own."""
+
+    def __init__(self, user: int) -> None:
+        super().__init__(f"no user {user}", code=20001)
+
+
+def knows_nobody(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
+    raise NoSuchUserError(7)
+
+
+async def knows_nobody_in_loop(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
+    raise NoSuchUserError(7)
+
+
+@kinds
+@pytest.mark.parametrize("form", FORMS)
+def test_error_of_a_users_class_ends_the_call(form: str, kind: str) -> None:
+    interceptor = knows_nobody_in_loop if form == "asyncio" else knows_nobody
+    with cluster(1) as servers, pytest.raises(RpcError, match="no user 7") as caught:
+        call_over(
+            form,
+            kind,
+            servers.addresses,
+            REQUEST,
+            add_all,
+            channel_options={"interceptors": [interceptor]},
+        )
+    assert caught.value.code == 20001

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import errno
 import pickle
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,36 @@ def test_call_may_have_run_if_an_earlier_attempt_may() -> None:
     )
     assert error.copy().may_have_run
     assert not error.copy(Phase.QUEUED).may_have_run, "that is another call"
+
+
+class NoSuchUserError(RpcError):
+    """As users write their errors: with a constructor, and attributes, of its own."""
+
+    def __init__(self, user: int, tries: int) -> None:
+        super().__init__(f"no user {user}", code=20001)
+        self.user = user
+
+
+class SilentError(RpcError):
+    def __init__(self) -> None:
+        """Without that of RpcError."""
+
+
+@pytest.mark.parametrize("error", [NoSuchUserError(7, 2), SilentError()])
+@pytest.mark.parametrize(
+    "remake", [copy.copy, lambda error: pickle.loads(pickle.dumps(error)), lambda e: e.copy()]
+)
+def test_class_of_a_user_with_any_constructor_is_copied(error: RpcError, remake: Any) -> None:
+    again = remake(error)
+    assert type(again) is type(error)
+    assert vars(error).items() <= vars(again).items()
+    assert (str(again), again.args, again.code) == (str(error), error.args, error.code)
+
+
+def test_copy_was_not_the_end_of_a_call() -> None:
+    error = RpcError("x")
+    error.ended_call = True
+    assert not error.copy().ended_call
 
 
 def test_number_of_sent_messages_survives_pickling() -> None:
