@@ -20,7 +20,8 @@ def test_thread_runs() -> None:
 
 def test_no_thread_is_started_while_python_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = threading.Thread(target=print)
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="while Python ends"):
+    with monkeypatch.context() as patch:
         patch.setattr(sys, "is_finalizing", lambda: True)
-        start_thread(thread)
+        with pytest.raises(RuntimeError, match="while Python ends"):
+            start_thread(thread)
     assert thread.ident is None
