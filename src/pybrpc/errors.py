@@ -42,7 +42,6 @@ Codes: apache/brpc src/brpc/errno.proto; those below 1000 are errnos of the oper
 
 from __future__ import annotations
 
-import copyreg
 import errno
 import os
 from typing import Self
@@ -241,7 +240,7 @@ class RpcError(PyBrpcError):
         phase = self.phase if came_to is None else came_to
         if phase in NOTHING_LEFT and self.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
             phase = self.phase
-        copy = type(self).__new__(type(self))  # a class of a user may have any constructor
+        copy = type(self).__new__(type(self))  # see _new_error
         copy.args = self.args
         vars(copy).update(vars(self))
         vars(copy).pop("ended_call", None)
@@ -265,7 +264,13 @@ class RpcError(PyBrpcError):
         return f"<{type(self).__name__} {self}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return copyreg.__newobj__, (type(self),), {**vars(self), "args": self.args}
+        return _new_error, (type(self),), {**vars(self), "args": self.args}
+
+
+def _new_error(cls: type[RpcError]) -> RpcError:
+    """An error without attributes, for `copy` and `pickle`: a class of a user may have any
+    constructor."""
+    return cls.__new__(cls)
 
 
 class ProtocolError(RpcError):
