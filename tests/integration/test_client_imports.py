@@ -193,3 +193,28 @@ def test_call_that_is_traced_imports_nothing(address: str) -> None:
 def test_call_of_a_task_imports_nothing(address: str) -> None:
     response, _, imported = run(TASKS, address)
     assert (response, imported) == ("hello", "[]")
+
+
+FORK_DURING_THE_FIRST_USE = """
+import logging, os, signal, sys, threading, time
+import pybrpc
+
+def use():
+    pybrpc.Channel("127.0.0.1:1", protocol="http")
+
+thread = threading.Thread(target=use)
+thread.start()
+time.sleep(float(sys.argv[1]))
+child = os.fork()
+if not child:
+    signal.alarm(20)  # a child that hangs ends by SIGALRM
+    use()
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("after_s", ["0", "0.01", "0.04"])
+def test_child_that_is_forked_during_an_import_can_import(after_s: str) -> None:
+    assert run(FORK_DURING_THE_FIRST_USE, after_s) == ["0"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pybrpc.base.checked_options import checked_instance
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.import_gate import importing
 from pybrpc.base.named_options import check_names, shows_options
 from pybrpc.base.public_dir import public_dir
 from pybrpc.base.wake_list import WakeList
@@ -114,7 +115,8 @@ class ChannelBase:
         """The address; `None` for a channel to several servers."""
         servers = servers_of(address)
         if servers is not None:
-            from pybrpc.client.channel.cluster_options import ClusterOptions
+            with importing:
+                from pybrpc.client.channel.cluster_options import ClusterOptions
 
             self._cluster = ClusterOptions(servers, settings)
         else:
@@ -128,7 +130,8 @@ class ChannelBase:
         self.encoding = settings.encoding
         self._http_part: HttpPart | None = None
         if settings.http_content_type is not None:
-            from pybrpc.client.channel.http_part import HttpPart
+            with importing:
+                from pybrpc.client.channel.http_part import HttpPart
 
             self._http_part = HttpPart(settings.http_content_type, settings.json_options)
         self._source_settings = settings.source_settings
