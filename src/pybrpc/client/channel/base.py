@@ -36,6 +36,7 @@ from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.controller import Controller
+from pybrpc.transport.connecting.resolver import prepare_look_ups
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ class ChannelBase:
         else:
             settings.check_has_one_server()
             self.endpoint = Endpoint.parse(address)  # type: ignore[arg-type]
+            if self.endpoint.has_port and not self.endpoint.is_ip:
+                prepare_look_ups()
         self.timeout_s = settings.timeout_s
         self.call_options = settings.call_options
         self._interceptors = settings.checked_interceptors
