@@ -55,14 +55,16 @@ class ImportGate:
         for something that this thread has."""
         thread, changed = get_ident(), self._changed
         has_lock = changed.acquire(timeout=LONGEST_WAIT_S)
-        depth = self._depths.get(thread, 0) + by
-        if depth > 0:
-            self._depths[thread] = depth
-        else:
-            self._depths.pop(thread, None)
-        if has_lock:
-            changed.notify_all()
-            changed.release()
+        try:
+            depth = self._depths.get(thread, 0) + by
+            if depth > 0:
+                self._depths[thread] = depth
+            else:
+                self._depths.pop(thread, None)
+        finally:
+            if has_lock:
+                changed.notify_all()
+                changed.release()
 
     def watch_forks(self) -> None:
         """Have forks wait from now on. May be called again."""
@@ -80,6 +82,8 @@ class ImportGate:
         self._changed.acquire()
         while self._depths.keys() - {thread} and (left_s := ends_at - time.monotonic()) > 0:
             self._changed.wait(left_s)
+        for other in self._depths.keys() - {thread}:
+            del self._depths[other]  # it was interrupted, or takes too long: wait for it once
         self._forks = thread
 
     def _after_fork_in_parent(self) -> None:

@@ -41,6 +41,7 @@ STILL_S = 10.0
 for a deadline without advancing the clock would hang without a word."""
 
 _REAL = (
+    "pybrpc.base.import_gate",
     "pybrpc.base.once_posted",
     "pybrpc.builtin.profiling.",
     "pybrpc.cli.",

@@ -80,10 +80,12 @@ def test_neither_waits_for_ever(gate: ImportGate, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(import_gate, "LONGEST_WAIT_S", 0.01)
     with importing_in_another_thread(gate) as end:
         gate._before_fork()
+        assert not gate._depths, "the next fork does not wait for that thread again"
         end()
     gate._after_fork_in_parent()
     with importing_in_another_thread(gate):
         pass
+    assert not gate._depths
 
 
 def test_thread_that_imports_may_fork_and_use_the_gate_in_the_child(gate: ImportGate) -> None:
