@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pybrpc.base.import_gate import importing
 from pybrpc.protocols.protocol import RpcProtocol
 
 _FRAMED = {
@@ -32,8 +31,7 @@ OTHER_NAMES = tuple(_OTHERS)
 def built_in(name: str) -> Any:
     """The protocol of this package with that name, which is one of BUILT_IN_NAMES."""
     module, _, attribute = _PLACES[name].rpartition(".")
-    with importing:
-        return getattr(importlib.import_module(f"pybrpc.protocols.{module}"), attribute)
+    return getattr(importlib.import_module(f"pybrpc.protocols.{module}"), attribute)
 
 
 def framed_protocols() -> tuple[RpcProtocol, ...]:

@@ -288,13 +288,15 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
     if not isinstance(name, str):
         return protocol_named(name), None
     base, mark, form = name.partition(":")
+    with importing:
+        protocol = protocol_named(name if base != HTTP_KIND else base)
     if base != HTTP_KIND:
-        return protocol_named(name), None
+        return protocol, None
     kinds = _http_forms()
     if mark and form not in kinds:
         known = ", ".join(f'"{base}:{each}"' for each in kinds)
         raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
-    return protocol_named(base), kinds[form or "json"]
+    return protocol, kinds[form or "json"]
 
 
 def protocol_names() -> list[str]:
