@@ -91,6 +91,7 @@ class Server(Hooking, Mounting, Notifying, Registering):
         Hooking.__init__(self, hooks)
         Mounting.__init__(self, hooks, self._routes)
         Registering.__init__(self)
+        self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     __init__.__doc__ = ServerOptions.__doc__
@@ -407,9 +408,8 @@ class Server(Hooking, Mounting, Notifying, Registering):
     def join(self, timeout: float | None = None) -> bool:
         """Block until the server has stopped, or for `timeout` seconds; return whether it has.
 
-        It also waits while nobody has called `stop`. ServerStateError where it would wait for
-        itself: inside a turn of the server's own dispatcher (in the loop that it is bound to), and
-        in a plain function of `on_stopping` or `on_shutdown`.
+        It also waits while nobody has called `stop`. ServerStateError inside a turn of the server's
+        own dispatcher (in the loop that it is bound to), where it would wait for itself.
         """
         deadline = deadline_after(checked_timeout_s(timeout))
         run = self._current_run()
@@ -417,8 +417,6 @@ class Server(Hooking, Mounting, Notifying, Registering):
             return True
         if run.dispatcher.is_current():
             raise ServerStateError("join() would block the server's loop: await wait_stopped()")
-        if run.is_in_stop_hook():
-            raise ServerStateError("join() would wait for the function of the stop that calls it")
         if not run.stopped.wait(deadline):
             return False
         run.join_threads(min(deadline, time.monotonic() + _THREADS_S))

@@ -52,7 +52,6 @@ class HookCalls:
         self._limit = NEVER
         self._timer: TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._thread: threading.Thread | None = None
 
     def begin(self, limit: float) -> None:
         """Begin, or bring the end forward. `limit`: the time at which their time is over."""
@@ -69,7 +68,6 @@ class HookCalls:
             self._task = loop.create_task(self._run_in_loop())
             return
         thread = threading.Thread(target=self._run, name="pybrpc-server-hooks", daemon=True)
-        self._thread = thread
         try:
             thread.start()
         except RuntimeError as error:
@@ -114,10 +112,6 @@ class HookCalls:
     def is_done(self) -> bool:
         """Whether all have ended, or their time is over."""
         return self._is_done.is_set()
-
-    def is_current(self) -> bool:
-        """Whether this is the thread that calls them."""
-        return self._thread is threading.current_thread()
 
     def _give_up(self) -> None:
         if not self._is_done.is_set():
