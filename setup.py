@@ -15,6 +15,8 @@ else is in pyproject.toml.
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import os
 import re
 import shlex
@@ -68,13 +70,29 @@ CLASS_DIRECTIVE = re.compile(
     r"^@cython\.(freelist|no_gc|trashcan)(?:\((\d+|True)\))?$", re.MULTILINE
 )
 
+# Without passes that take a quarter of the time of gcc, and save less than a percent of the
+# instructions of a call (docs/design/0032-packages.md).
+HOT = [
+    "-O2",
+    "-fno-code-hoisting",
+    "-fno-crossjumping",
+    "-fno-gcse",
+    "-fno-ipa-cp",
+    "-fno-ipa-icf",
+    "-fno-ipa-sra",
+    "-fno-schedule-insns2",
+    "-fno-tree-pre",
+    "-fno-tree-tail-merge",
+    "-fno-tree-vectorize",
+    "-fno-tree-vrp",
+]
 # For modules in which a call over baidu_std spends less than 200 instructions, if any: half the
-# time of gcc for a few percent more instructions (docs/design/0032-packages.md).
+# time of gcc for a few percent more instructions.
 CHEAP = [
     "-O1",
     "-fno-tree-dominator-opts",
-    "-fno-tree-pta",
     "-fno-tree-loop-optimize",
+    "-fno-tree-pta",
 ]
 CHEAP_MODULES = (
     "pybrpc.base.gil_atomic",
@@ -109,15 +127,15 @@ CHEAP_MODULES = (
 )
 
 # gcc takes an annotation `None | X`, as Cython compiles it, for a read beyond the end of None; and
-# a variable that is set inside `with`, for one that may never be set. Not every module uses all
-# functions of C that a `.pxd` has.
-OPTIONS = [
+# a variable that is set inside `with`, for one that may never be set.
+GCC_ALONE = [
     # Code that runs once, when a module is imported, is not optimized.
     "-DCYTHON_SMALL_CODE=__attribute__((cold,optimize(0)))",
     "-Wno-array-bounds",
     "-Wno-maybe-uninitialized",
-    "-Wno-unused-function",
 ]
+# Not every module uses all functions of C that a `.pxd` has.
+OPTIONS = ["-Wno-unused-function"]
 
 
 class BuildHotModules(build_ext):
@@ -131,6 +149,8 @@ class BuildHotModules(build_ext):
         Options._directive_defaults.update(freelist=0, no_gc=False, trashcan=None)
         made = [self._take_shared()]
         show_constructors()
+        # Cython makes many objects, few of which are garbage in circles.
+        gc.set_threshold(300_000)
         alike = defaultdict(list)
         for extension in self.extensions[1:]:
             alike[class_directives(extension)].append(extension)
@@ -181,9 +201,18 @@ def hot_modules() -> list[Extension]:
 
 
 def options_of(name: str) -> list[str]:
-    """The options of the C compiler for a module."""
-    level = CHEAP if name.startswith(CHEAP_MODULES) else ["-O2"]
-    return [*([] if sys.flags.debug else [*level, "-g0"]), *OPTIONS, *CFLAGS]
+    """The options of the C compiler for a module. clang refuses a pass that it doesn't have."""
+    level = CHEAP if name.startswith(CHEAP_MODULES) else HOT
+    if not is_gcc():
+        return [*([] if sys.flags.debug else [level[0], "-g0"]), *OPTIONS, *CFLAGS]
+    return [*([] if sys.flags.debug else [*level, "-g0"]), *GCC_ALONE, *OPTIONS, *CFLAGS]
+
+
+@functools.cache
+def is_gcc() -> bool:
+    condition = "#if !defined(__GNUC__) || defined(__clang__)"
+    error = "#error not GCC: its own options are left out"
+    return why_not_taken(f"{condition}\n{error}\n#endif\n") is None
 
 
 def _seen_from_sources(extension: Extension) -> Extension:
@@ -256,16 +285,22 @@ def _obstacle() -> str | None:
         return f"this is {sys.implementation.name}, not CPython"
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         return "the compiled modules rely on the GIL, and this Python is built without it"
+    error = why_not_taken("#include <Python.h>\nint trial(void) { return PY_VERSION_HEX != 0; }\n")
+    return error and f"a trial with the C compiler failed ({error})"
+
+
+def why_not_taken(code: str) -> str | None:
+    """Why the C compiler does not make an extension module of this code; `None` if it does."""
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory, "trial.c")
-        source.write_text("#include <Python.h>\nint trial(void) { return PY_VERSION_HEX != 0; }\n")
+        source.write_text(code)
         trial = build_ext(Distribution({"ext_modules": [Extension("trial", [str(source)])]}))
         trial.build_temp = trial.build_lib = directory
         try:
             trial.ensure_finalized()
             trial.run()
         except (CCompilerError, ExecError, PlatformError, OSError) as error:
-            return f"a trial with the C compiler failed ({error})"
+            return str(error) or type(error).__name__
     return None
 
 

@@ -31,9 +31,14 @@ SCHEDULES = 150
 
 has_failed = pytest.StashKey[bool]()
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # A shell has what runs in its background ignore it; children of the tests would do so too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell has what runs in its background ignore SIGINT, and nohup has it ignore SIGHUP; children of
+# the tests would do so too.
+for ignored, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(ignored) == signal.SIG_IGN:
+        signal.signal(ignored, handler)
 
 hypothesis.settings.register_profile("pybrpc", deadline=None)
 # For `make unit`: --hypothesis-profile=quick

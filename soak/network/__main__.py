@@ -44,7 +44,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     ):
         text = f"one or more of: {', '.join(choices)}; by default {', '.join(defaults)}"
         parser.add_argument(
-            f"--{name}", nargs="+", choices=choices, default=defaults, help=text, metavar="NAME"
+            f"--{name}",
+            nargs="+",
+            choices=choices,
+            default=defaults,
+            metavar="NAME",
+            help=text.replace("%", "%%"),
         )
     parser.add_argument("--seed", type=int, default=1, help="of faults and callers")
     parser.add_argument("--sample", type=int, help="only so many cells, chosen by the seed")

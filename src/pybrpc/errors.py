@@ -280,10 +280,14 @@ class ProtocolError(RpcError):
 
 
 class RpcTimeoutError(RpcError, TimeoutError):
+    """The deadline of the call has passed. The server may have run it, or run it still."""
+
     default_code = ErrorCode.ERPCTIMEDOUT
 
 
 class RpcCanceledError(RpcError):
+    """The call was canceled before it ended. The server may have run it."""
+
     default_code = ErrorCode.ECANCELED
 
 
@@ -292,14 +296,20 @@ class HandlerCanceledError(RpcCanceledError):
 
 
 class OvercrowdedError(RpcError):
+    """Too many bytes wait to be written to the peer, so nothing was sent. Try again later."""
+
     default_code = ErrorCode.EOVERCROWDED
 
 
 class ConnectionFailedError(RpcError, ConnectionError):
+    """The connection broke, or was closed, before the response came."""
+
     default_code = ErrorCode.EFAILEDSOCKET
 
 
 class ConnectError(ConnectionFailedError):
+    """No connection could be made: the address was not found, or nothing accepts there."""
+
     default_code = ErrorCode.ECONNREFUSED
 
 
@@ -316,38 +326,56 @@ class TlsError(ConnectionFailedError):
 
 
 class WriteShutdownError(ConnectionFailedError):
+    """This side has already shut down its writing direction, so nothing more can be sent."""
+
     default_code = ErrorCode.ESHUTDOWNWRITE
 
 
 class NoServiceError(RpcError):
+    """The server has no service of this name."""
+
     default_code = ErrorCode.ENOSERVICE
 
 
 class NoMethodError(RpcError):
+    """The service has no method of this name, or it is not implemented."""
+
     default_code = ErrorCode.ENOMETHOD
 
 
 class BadRequestError(RpcError):
+    """The request is invalid: it is too large, can't be parsed, or lacks required fields."""
+
     default_code = ErrorCode.EREQUEST
 
 
 class BadResponseError(RpcError):
+    """The response is invalid: it is too large, can't be parsed, or lacks required fields."""
+
     default_code = ErrorCode.ERESPONSE
 
 
 class AuthenticationError(RpcError):
+    """The server does not accept the credential of the client, or got none."""
+
     default_code = ErrorCode.ERPCAUTH
 
 
 class InternalServerError(RpcError):
+    """The handler of the server raised an exception, or the server failed otherwise."""
+
     default_code = ErrorCode.EINTERNAL
 
 
 class ServerStoppingError(RpcError):
+    """The server is stopping and has not run the call: another server may run it."""
+
     default_code = ErrorCode.ELOGOFF
 
 
 class LimitReachedError(RpcError):
+    """The server, or the method, runs as many requests as it may. It has not run the call."""
+
     default_code = ErrorCode.ELIMIT
 
 
@@ -387,36 +415,16 @@ class RtmpStatusError(RpcError):
 
     default_code = ErrorCode.ERTMPCREATESTREAM
     ended_call = True
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        code: int | None = None,
-        phase: Phase | None = None,
-        peer: str = "",
-        is_remote: bool = False,
-    ) -> None:
-        super().__init__(text, code=code, phase=phase, peer=peer, is_remote=is_remote)
-        self.status = ""
+    status: str = ""
 
 
-CONNECTION_CODES = frozenset(
-    {
-        ErrorCode.EFAILEDSOCKET,
-        ErrorCode.EEOF,
-        ErrorCode.ECLOSE,
-        errno.ECONNREFUSED,
-        errno.ECONNRESET,
-        errno.ECONNABORTED,
-        errno.EPIPE,
-        errno.ETIMEDOUT,
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.EHOSTDOWN,
-        errno.ENOTCONN,
-    }
-)
+# fmt: off
+CONNECTION_CODES = frozenset({
+    ErrorCode.EFAILEDSOCKET, ErrorCode.EEOF, ErrorCode.ECLOSE,
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT,
+    errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENOTCONN,
+})
+# fmt: on
 
 _CLASS_OF_CODE: dict[int, type[RpcError]] = {
     **dict.fromkeys(map(int, CONNECTION_CODES), ConnectionFailedError),

@@ -221,6 +221,22 @@ def test_stream_ends_when_the_server_closes_it(address: str) -> None:
         assert done.wait(60) == 0
 
 
+def test_wrong_line_ends_a_stream_on_which_nothing_comes(address: str) -> None:
+    kind = ("--send-type", "conformance.EchoRequest")
+    # The limit for a message to come is far away, and the standard input stays open.
+    arguments = command("call", address, "Stream", HELLO, "--stream", *kind, "--idle", "1000000")
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(arguments, cwd=ROOT, text=True, bufsize=1, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(f"{HELLO}\n")
+        assert process.stdout.readline()  # It waits for the next message.
+        process.stdin.write("nonsense\n")
+        assert "this is no JSON of a conformance.EchoRequest" in process.stderr.read()
+        assert process.wait(60) == 2
+
+
 def test_messages_that_are_no_text_do_not_reach_the_terminal(address: str) -> None:
     arguments = ("call", address, "Stream", '{"message": "push"}', "--stream", "--idle", "0.5")
     assert run_command(*arguments).out == "\ufffd\ufffd\n"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 import pybrpc
 from pybrpc.cli.main import main
+from pybrpc.cli.schema import loading
 from tests.peers.command import command
 from tests.peers.pages import ROOT
 from tests.peers.serving import make_server, start
@@ -89,6 +93,41 @@ def test_server_without_services_is_an_error(capsys: pytest.CaptureFixture[str])
     with pybrpc.Server(builtin_allow=LOOPBACK) as server:
         assert main(["descriptor", str(start(server))]) == 2
     assert "has no descriptors" in capsys.readouterr().err
+
+
+class LongSources(BaseHTTPRequestHandler):
+    """As a server in C++ whose messages have long sources."""
+
+    def do_GET(self) -> None:
+        is_list = self.path.partition("?")[0] == "/protobufs"
+        body = (
+            b"a.A\na.B\na.C\n"
+            if is_list
+            else (b"message %s {\n}\n" % self.path[-1:].encode()).ljust(1000)
+        )
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.mark.parametrize(("limit", "status"), [(2500, 1), (3000, 0)])
+def test_sources_of_a_server_are_limited_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], limit: int, status: int
+) -> None:
+    monkeypatch.setattr(loading, "MAX_SOURCE_BYTES", limit)
+    with ThreadingHTTPServer(("127.0.0.1", 0), LongSources) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert main(["descriptor", f"127.0.0.1:{server.server_port}"]) == status
+        finally:
+            server.shutdown()
+            thread.join()
+    assert ("the sources have over 2500 bytes" in capsys.readouterr().err) == (status == 1)
 
 
 @pytest.mark.parametrize(

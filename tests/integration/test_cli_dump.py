@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -227,6 +229,37 @@ def test_wrong_usage_is_told(
     assert text in capsys.readouterr().err
 
 
+def test_replay_refuses_what_would_block_its_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "requests.1"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        assert main(["replay", "127.0.0.1:1", str(path)]) == 2
+        assert f"{pipe} is no regular file" in capsys.readouterr().err
+
+
+def test_directory_that_can_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(path: str) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "listdir", fail)
+    for name in (["dump", "--show"], ["replay", "127.0.0.1:1"]):
+        assert main([*name, str(tmp_path)]) == 2
+        assert f"{tmp_path}: Permission denied" in capsys.readouterr().err
+
+
+def test_replay_of_no_request_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "requests.1"
+    path.touch()
+    assert main(["replay", "127.0.0.1:1", str(path)]) == 2
+    assert f"there is no request in {path}" in capsys.readouterr().err
+
+
 def test_requests_are_sampled_while_the_command_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -348,6 +381,19 @@ def test_sampling_of_a_command_that_was_killed_ends_by_itself(tmp_path: Path) ->
             process.stdout.readline()
             process.kill()
         wait_until(lambda: not ENABLE_RPC_DUMP.current())
+
+
+def test_server_that_does_not_sample_to_the_end_is_an_error(tmp_path: Path) -> None:
+    """As one that was started again."""
+    options = pybrpc.RpcDump(directory=str(tmp_path / "dump"), enabled=False)
+    with make_server(Keeping(), rpc_dump=options) as server:
+        arguments = command("dump", server.start("127.0.0.1:0"), "--duration", "3", "--json")
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+            wait_until(ENABLE_RPC_DUMP.current)
+            ENABLE_RPC_DUMP.set(False)
+            out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "has not sampled all the time" in json.loads(out)["error"]["text"]
 
 
 def test_sampling_that_was_on_before_stays_on(

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pybrpc.cli.main import main
 from pybrpc.protocols.http1.http_protocol import HTTP
 from pybrpc.protocols.traits import CONNECTION_TYPES, connection_types_of
 from tests.fakes.threads import wait_until
-from tests.peers.cli_server import cli_server
+from tests.peers.cli_server import CliService, cli_server
 from tests.peers.command import command, in_terminal, run_command
 from tests.peers.echo import ECHO
 from tests.peers.pages import ROOT
@@ -101,9 +102,9 @@ def test_time_ends_while_calls_are_begun(address: str, capsys: pytest.CaptureFix
 
 
 def test_calls_at_once_have_a_limit(address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        press_json(capsys, address, "Echo", HELLO, "--concurrency", "100001")
-    assert "must be at most 100000" in capsys.readouterr().err
+    status, found = press_json(capsys, address, "Echo", HELLO, "--concurrency", "100001")
+    assert status == 2
+    assert "must be at most 100000" in found["error"]["text"]
 
 
 class Counting:
@@ -193,6 +194,32 @@ def test_interruption_ends_the_load_and_prints_the_table(address: str) -> None:
             out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert re.search(r"failed +│ +0 ", out)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_calls_without_an_answer_do_not_keep_a_load_from_ending(number: int, status: int) -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    class Hanging(CliService):
+        def Echo(self, request: Any, controller: pybrpc.Controller) -> Any:
+            asked.set()
+            released.wait(60)
+
+    with pybrpc.Server(builtin_allow=["127.0.0.0/8"]) as server:
+        server.add_service(ECHO, Hanging())
+        address = str(server.start("127.0.0.1:0"))
+        load = ("--qps", "0", "--concurrency", "1", "--timeout", "600", "--json")
+        arguments = command("press", address, "EchoService.Echo", HELLO, *load)
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(arguments, cwd=ROOT, text=True, **pipes) as process:
+            assert asked.wait(60)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        released.set()
+    assert (process.returncode, err) == (status, "calls that had not ended: 1\n")
+    assert (json.loads(out)["calls"], json.loads(out)["failed"]) == (0, 0)
 
 
 @pytest.mark.parametrize("qps", ["0.001", "1e-300", "1e-320"])

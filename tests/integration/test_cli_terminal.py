@@ -153,3 +153,17 @@ def test_signal_that_is_ignored_from_the_start_ends_nothing(address: str) -> Non
     status, shown = in_terminal(ignoring, signal.SIGHUP, b"calls/s (plot")
     assert status == 0
     assert "p99.99" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [("view", "health", "--watch", "0.01"), ("top", "--interval", "0.01")]
+)
+def test_dumb_terminal_shows_one_text_below_the_other(
+    address: str, arguments: tuple[str, ...]
+) -> None:
+    name, *options = arguments
+    dumb = ["env", "TERM=dumb", *command(name, address, *options, "--count", "2")]
+    status, shown = in_terminal(dumb)
+    assert status == 0
+    assert shown.count("OK" if name == "view" else "0 running") == 2
+    assert "\x1b" not in shown

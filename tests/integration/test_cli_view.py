@@ -89,3 +89,11 @@ def test_reader_that_has_gone_ends_a_page_that_is_watched(address: str) -> None:
         process.stdout.close()
         assert process.wait(60) == 141
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("name", ["view", "top", "dump", "health"])
+def test_pages_are_those_of_one_server(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert main([name, "list://127.0.0.1:1,127.0.0.1:2"]) == 2
+    assert "may be several servers: give the host:port or unix:path of one" in (
+        capsys.readouterr().err
+    )

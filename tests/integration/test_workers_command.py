@@ -187,3 +187,15 @@ def threads_bound_to(pid: int) -> frozenset[int]:
     assert len(threads) > 1
     (cores,) = {frozenset(os.sched_getaffinity(thread)) for thread in threads}
     return cores
+
+
+def test_module_sets_up_the_logging_of_its_worker(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "logging_app.py").write_text(
+        "import logging\n"
+        f"from {APPS} import make_server\n"
+        "logging.basicConfig(format='mine: %(message)s')\n"
+        "logging.getLogger('app').warning('imported')\n"
+    )
+    arguments = ("logging_app:make_server", "--directory", str(tmp_path))
+    with serving(log, *arguments) as served:
+        wait_until(lambda: "mine: imported" in served.logged.splitlines())

@@ -1,5 +1,5 @@
 """Docstrings of the public names: each class, function, method and property has one, and it names
-the parameters.
+the parameters. Each field of a dataclass is in the docstring of the class, or has one below it.
 
 A method that has the docstring of a base class, or of the interface that its class implements, is
 described by that. A form for asyncio, or for Redis, is described by the form for threads too.
@@ -8,11 +8,15 @@ Methods of channels that are for the library alone need no more than a line.
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import enum
 import importlib
 import inspect
+import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +115,7 @@ def test_public_module_has_a_docstring(name: str) -> None:
 @pytest.mark.parametrize("name", THINGS)
 def test_docstring_of_a_public_name_is_complete(name: str) -> None:
     thing = THINGS[name]
-    text = inspect.getdoc(thing)
+    text = thing.__doc__  # not that of a base class
     assert text, name
     first = text.partition("\n\n")[0].rstrip()
     assert first[-1] in ".:)`", f"{name} begins with no sentence: {first!r}"
@@ -135,3 +139,31 @@ def test_members_of_a_public_class_have_complete_docstrings(name: str) -> None:
         elif not isinstance(member, property) and member_name not in LIBRARY_ONLY:
             wrong[member_name] = unnamed(member, "\n".join([of_class, *texts]))
     assert {key: value for key, value in wrong.items() if value} == {}
+
+
+def texts_of_fields(cls: type) -> set[str]:
+    """The fields of a dataclass with a docstring below them."""
+    lines = inspect.cleandoc(inspect.getsource(cls))
+    (node,) = ast.parse(lines).body
+    assert isinstance(node, ast.ClassDef)
+    return {
+        field.target.id
+        for field, text in itertools.pairwise(node.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
+@pytest.mark.same_everywhere
+@pytest.mark.parametrize("name", [name for name in THINGS if is_dataclass(THINGS[name])])
+def test_fields_of_a_public_dataclass_are_described(name: str) -> None:
+    classes = described_by(THINGS[name])
+    text = "\n".join(f"{base.__doc__}{base.__init__.__doc__}" for base in classes)
+    described = {field for base in classes for field in texts_of_fields(base)}
+    fields = [field.name for field in dataclasses.fields(THINGS[name]) if field.name[0] != "_"]
+    assert fields
+    assert [
+        field for field in fields if field not in described and not re.search(rf"\b{field}\b", text)
+    ] == []

@@ -65,8 +65,9 @@ class HeldFlag(Flag[bool]):
             self._ends[holder] = now + seconds
             self._held_until = max(self._ends.values())
 
-    def release(self, holder: str) -> None:
-        """End the hold of that holder, if there is one."""
+    def release(self, holder: str) -> bool:
+        """End the hold of that holder; return whether it lasted until now."""
         with self._lock:
-            self._ends.pop(holder, None)
+            end = self._ends.pop(holder, 0.0)
             self._held_until = max(self._ends.values(), default=0.0)
+        return end > time.monotonic()

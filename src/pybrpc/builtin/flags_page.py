@@ -21,6 +21,8 @@ HOLDER_FIELD = "holder"
 SECONDS_FIELD = "seconds"
 STILL_TRUE = "is still true"
 """Says that a flag is true although its holder has released it."""
+NOT_HELD = "it was not held until now"
+"""Says that the hold had ended before its holder released it."""
 
 
 def show_flags(request: PageRequest, server: ServerView) -> PageResponse:
@@ -97,10 +99,11 @@ def _set(flag: AnyFlag, fields: Mapping[str, str]) -> str:
         seconds = _seconds_of(fields)
         flag.hold(holder, seconds)
         return f"Set `{flag.name}' to true for {seconds:g} seconds"
-    flag.release(holder)
+    was_held = flag.release(holder)
+    said = f"Set `{flag.name}' to false"
     if flag.current():
-        return f"`{flag.name}' {STILL_TRUE}: its value is true, or another one holds it"
-    return f"Set `{flag.name}' to false"
+        said = f"`{flag.name}' {STILL_TRUE}: its value is true, or another one holds it"
+    return said if was_held else f"{said}; {NOT_HELD}"
 
 
 def _seconds_of(fields: Mapping[str, str]) -> float:

@@ -122,7 +122,9 @@ class HealthReport:
     """The answer of a function of the user: the health of the server."""
 
     is_healthy: bool
+    """Whether the page /health answers 200; else 503."""
     text: str = "OK"
+    """The body of that answer."""
 
 
 HealthReporter: TypeAlias = Callable[[], HealthReport | bool | str | None]

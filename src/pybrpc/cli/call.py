@@ -17,9 +17,9 @@ from pybrpc.cli.calling import (
     channel_options,
     controller_of,
     json_of,
-    text_in,
 )
 from pybrpc.cli.command import FAILED, OK, CommandError, UsageError, facts_of
+from pybrpc.cli.files import text_in
 from pybrpc.cli.output import Output, printable
 from pybrpc.cli.standard_input import lines
 from pybrpc.client.channel.channel import Channel

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import json
 import threading
+import time
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -70,7 +72,8 @@ class Sender:
         self._stream = stream
         self._class = message_class
         self._is_lenient = is_lenient
-        self.is_done = False
+        self.ended_at: float | None = None
+        """When the input has ended, or the stream, in monotonic seconds."""
         self.error: Exception | None = None
         """The reason why it has stopped; `None` if the input has ended, or the stream."""
         self.thread = threading.Thread(target=self._run, name="pybrpc-cli-input", daemon=True)
@@ -86,7 +89,10 @@ class Sender:
         except (OSError, ValueError) as error:
             self.error = CommandError(f"standard input: {error}")
         finally:
-            self.is_done = True
+            self.ended_at = time.monotonic()
+            if self.error is not None:
+                with contextlib.suppress(RpcError):
+                    self._stream.close()  # which wakes the receiver
 
     def _bytes_of(self, line: bytes) -> bytes:
         if self._class is None:
@@ -102,17 +108,21 @@ def receive(
     output: Output,
 ) -> None:
     """Print messages until the server closes the stream, or it is idle after the last line."""
+    last_at = time.monotonic()
     while sender.error is None:
-        was_done = sender.is_done
+        wait_s = options.idle
+        if sender.ended_at is not None:
+            wait_s = max(last_at, sender.ended_at) + options.idle - time.monotonic()
+        if wait_s <= 0:
+            return
         try:
-            data = stream.recv(options.idle)
+            data = stream.recv(wait_s)
         except StreamTimeoutError:
-            if was_done:
-                return
             continue
         except StreamClosedError:
             return
         show(data, message_class, options, output)
+        last_at = time.monotonic()
 
 
 def show(

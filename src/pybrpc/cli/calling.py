@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
 from pybrpc.cli.arguments import add_timeout, add_tls
 from pybrpc.cli.command import UsageError
+from pybrpc.cli.files import read_bytes
 from pybrpc.cli.schema.loading import add_schema, load_schema
 from pybrpc.cli.schema.schema import Schema
 from pybrpc.client.channel.options import protocol_names
@@ -198,25 +197,3 @@ def controller_of(options: argparse.Namespace) -> Controller:
 def attachment_of(options: argparse.Namespace) -> bytes | None:
     """The bytes that are sent beside each request; `None` for none. UsageError."""
     return None if options.attachment is None else read_bytes(options.attachment)
-
-
-def text_in(argument: str) -> str:
-    """A text: the argument itself, the standard input for "-", the file of "@path". UsageError if
-    there is no such file, or it is no UTF-8."""
-    if argument == "-":
-        return sys.stdin.read()
-    if argument.startswith("@"):
-        path = argument[1:]
-        try:
-            return read_bytes(path).decode()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{path} is no UTF-8: {error}") from error
-    return argument
-
-
-def read_bytes(path: str) -> bytes:
-    """The content of a file. UsageError."""
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error

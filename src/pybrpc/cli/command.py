@@ -23,7 +23,8 @@ BROKEN_PIPE = 141
 
 EXIT_STATUS = """\
 exit status:
-  0 done, 1 failed, 2 wrong usage, 3 something is not installed, 130 Ctrl-C"""
+  0 done, 1 failed, 2 wrong usage, 3 something is not installed, 130 Ctrl-C,
+  143 SIGTERM, 129 SIGHUP, 141 the reader of the output has gone"""
 
 
 class CommandError(Exception):

@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from pybrpc.builtin.flags_page import HOLDER_FIELD, SECONDS_FIELD, STILL_TRUE, VALUE_FIELD
+from pybrpc.builtin.flags_page import (
+    HOLDER_FIELD,
+    NOT_HELD,
+    SECONDS_FIELD,
+    STILL_TRUE,
+    VALUE_FIELD,
+)
 from pybrpc.cli.arguments import add_timeout, add_tls, some_seconds
 from pybrpc.cli.command import OK, CommandError, UsageError
 from pybrpc.cli.dump_files import files_of, read_files
@@ -80,9 +86,11 @@ def run(options: argparse.Namespace, output: Output) -> int:
 @contextlib.contextmanager
 def sampling(channel: Channel, output: Output, seconds: float) -> Iterator[None]:
     """Have the server sample, for so many seconds at most, and no longer than the block takes, also
-    if a signal ends it. What others have set, or want too, is left as it is."""
+    if a signal ends it. What others have set, or want too, is left as it is. CommandError if it has
+    not sampled to the end of the block."""
     page(channel, FLAG_PATH)  # a server that does not show the flag has nothing to undo
     holder = secrets.token_hex(8)
+    is_over = False
     with ended_by_signals() as ignore_signals:
         try:
             fields = {VALUE_FIELD: "true", HOLDER_FIELD: holder, SECONDS_FIELD: str(seconds)}
@@ -91,6 +99,7 @@ def sampling(channel: Channel, output: Output, seconds: float) -> Iterator[None]
                     f"{channel.endpoint}{FLAG_PATH} was not set: this is no server of pybrpc"
                 )
             yield
+            is_over = True
         finally:
             ignore_signals()
             try:
@@ -104,6 +113,11 @@ def sampling(channel: Channel, output: Output, seconds: float) -> Iterator[None]
                 output.note(
                     "the server still samples requests: the flag rpc_dump is set, or another "
                     "command samples too"
+                )
+            if is_over and NOT_HELD in answer:
+                raise CommandError(
+                    f"{channel.endpoint} has not sampled all the time: meanwhile it, or one of its "
+                    "workers, was started again, or the flag rpc_dump was set to false"
                 )
 
 

@@ -16,13 +16,16 @@ from pybrpc.server.rpc_dump.dump_writer import is_dump
 
 
 def files_of(paths: Sequence[str]) -> list[str]:
-    """The files, and those in the directories, in order. UsageError if there is none."""
+    """The files, and those in the directories, in order. UsageError if there is none, or
+    if a directory can't be read."""
     found: list[str] = []
     for path in paths:
         if os.path.isdir(path):
-            found += [
-                os.path.join(path, each) for each in sorted(os.listdir(path)) if is_dump(each)
-            ]
+            try:
+                names = sorted(os.listdir(path))
+            except OSError as error:
+                raise UsageError(f"{path}: {error.strerror}") from error
+            found += [os.path.join(path, each) for each in names if is_dump(each)]
         else:
             found.append(path)
     if not found:

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, NoReturn, TextIO
 
 from pybrpc.cli.command import (
     BROKEN_PIPE,
@@ -20,9 +20,10 @@ from pybrpc.cli.command import (
     USAGE,
     CommandError,
     Entry,
+    UsageError,
     facts_of,
 )
-from pybrpc.cli.output import Output, printable
+from pybrpc.cli.output import JSON_ESCAPE, Output, printable
 from pybrpc.errors import MissingExtraError, PyBrpcError, RpcError
 
 COMMANDS = (
@@ -40,15 +41,15 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns the exit status; argparse exits with 2 for wrong arguments."""
+    """Run the command. Returns the exit status; argparse exits with 2 for wrong arguments, unless
+    the errors are JSON."""
     open_closed_streams()
     given = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # where not all text can be shown
+            stream.reconfigure(errors=JSON_ESCAPE)  # where not all text can be shown
     try:
-        options = parsed(given)
-        status = run(options)
+        status = parse_and_run(given)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -63,6 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (OSError, ValueError):
             discard(sys.stderr)
         return FAILED
+
+
+def parse_and_run(given: Sequence[str]) -> int:
+    """Run the command of these arguments. Returns the exit status."""
+    try:
+        options = parsed(given)
+    except UsageError as error:
+        Output(is_json=True).value({"error": {"text": str(error)}})
+        return USAGE
+    return run(options)
 
 
 def open_closed_streams() -> None:
@@ -81,6 +92,21 @@ def discard(stream: TextIO) -> None:
     """Have what can't be written go nowhere: Python writes it once more at its end."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Parser(argparse.ArgumentParser):
+    """Parses the arguments of a command, of which one may be `--json`."""
+
+    def __init__(self, given: Sequence[str], **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self._is_json = "--json" in given
+
+    def error(self, message: str) -> NoReturn:
+        """End the command because of wrong arguments: with the usage, or for machines with a
+        UsageError."""
+        if self._is_json:
+            raise UsageError(message)
+        super().error(message)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -103,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     except UnicodeError as error:
         failure, facts, text = USAGE, {}, f"an argument or the input is no UTF-8: {error}"
     except OSError as error:
-        failure, facts, text = FAILED, {}, error.strerror or str(error)
+        failure, facts, text = FAILED, {}, text_of(error)
     except ValueError as error:
         failure, facts, text = FAILED, {}, str(error)
     if output.is_json:
@@ -113,18 +139,24 @@ def run(options: argparse.Namespace) -> int:
     return failure
 
 
+def text_of(error: OSError) -> str:
+    """The reason of the system, and the file that it is about."""
+    text = error.strerror or str(error)
+    return text if error.filename is None else f"{error.filename}: {text}"
+
+
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The options of the command that is asked for, which alone is loaded."""
     entries = {entry.name: entry for entry in COMMANDS}
     if not arguments or arguments[0] not in entries:
-        top_parser().parse_args(arguments[:1])
+        top_parser(arguments).parse_args(arguments[:1])
     entry = entries[arguments[0]]
     command = entry.load()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
+        arguments,
         prog=f"pybrpc {entry.name}",
         description=f"{entry.help[0].upper()}{entry.help[1:]}.",
         epilog=f"{command.EXAMPLE.strip()}\n\n{EXIT_STATUS}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=command, command_name=entry.name)
     parser.add_argument("--json", action="store_true", help="print JSON, for machines")
@@ -133,15 +165,15 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(arguments[1:])
 
 
-def top_parser() -> argparse.ArgumentParser:
+def top_parser(given: Sequence[str]) -> Parser:
     """The parser of what is no command: it shows the help or the version, or an error."""
     listed = "\n".join(f"  {entry.name:<12}{entry.help}" for entry in COMMANDS)
-    made = argparse.ArgumentParser(
+    made = Parser(
+        given,
         prog="pybrpc",
         usage="pybrpc [-h] [--version] COMMAND ...",
         description=f"bRPC for Python.\n\ncommands:\n{listed}",
         epilog=f"`pybrpc COMMAND --help` shows examples.\n\n{EXIT_STATUS}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="version", version=version())
     names = [entry.name for entry in COMMANDS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import importlib
 import json
@@ -98,3 +99,16 @@ def escaped(text: str) -> str:
 def escape(character: str) -> str:
     """A character as JSON writes it in ASCII."""
     return json.dumps(character)[1:-1]
+
+
+def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
+    """An error handler of codecs: characters that the encoding lacks are written as JSON writes
+    them, so that JSON is JSON in any encoding."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(escape, error.object[error.start : error.end])), error.end
+
+
+JSON_ESCAPE = "pybrpc.json_escape"
+"""The name of that error handler."""
+codecs.register_error(JSON_ESCAPE, escape_unencodable)

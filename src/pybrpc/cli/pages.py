@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pybrpc.cli.arguments import channel_to
-from pybrpc.cli.command import CommandError
+from pybrpc.cli.command import CommandError, UsageError
 from pybrpc.cli.output import printable
 from pybrpc.client.channel.channel import Channel
 from pybrpc.client.channel.http_response import HttpResponse
@@ -16,10 +16,19 @@ MAX_SHOWN = 200
 """Characters of an error page that are shown."""
 
 
-def page_channel(address: str, options: argparse.Namespace) -> Channel:
-    """A channel that speaks HTTP to a server."""
+def page_channel(
+    address: str, options: argparse.Namespace, may_be_several: bool = False
+) -> Channel:
+    """A channel that speaks HTTP to a server. UsageError for several ones, from a naming service,
+    unless all of them show the same: each page would be that of another one."""
     given: Any = {"protocol": "http", "max_retry": 1, "timeout": options.timeout}
-    return channel_to(address, options, Channel, **given)
+    channel = channel_to(address, options, Channel, **given)
+    if channel.endpoint is None and not may_be_several:
+        channel.close()
+        raise UsageError(
+            f"{address} may be several servers: give the host:port or unix:path of one"
+        )
+    return channel
 
 
 def get(channel: Channel, path: str) -> HttpResponse:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,11 +19,10 @@ from pybrpc.cli.calling import (
     attachment_of,
     called,
     channel_options,
-    read_bytes,
-    text_in,
 )
-from pybrpc.cli.command import FAILED, INTERRUPTED, OK, UsageError
+from pybrpc.cli.command import FAILED, OK, UsageError
 from pybrpc.cli.ending import signals_to, status_after
+from pybrpc.cli.files import read_bytes, text_in
 from pybrpc.cli.output import Output, rich
 from pybrpc.cli.press_load import Load
 from pybrpc.cli.press_screen import LiveScreen, facts_of, print_figures
@@ -32,6 +32,8 @@ from pybrpc.protocols.traits import CONNECTION_TYPES
 from pybrpc.rpc.controller import Controller
 
 SHOW_EVERY_S = 0.5
+LAST_CALLS_S = 1.0
+"""Seconds in which calls may end after a signal has ended the load."""
 CONCURRENCY = 32
 CONCURRENCY_AT_RATE = 10_000
 
@@ -146,12 +148,14 @@ async def run_load(load: Load[Any], output: Output, what: str) -> int:
     """Run the load to its end, to Ctrl-C or a signal that ends the command; show it meanwhile, and
     print its figures. The exit status."""
     running = asyncio.ensure_future(load.run())
+    loop = asyncio.get_running_loop()
     status: int | None = None
 
     def end(number: int) -> None:
         nonlocal status
         status = status_after(number)
         load.stop()
+        loop.call_later(LAST_CALLS_S, running.cancel)
 
     with signals_to(end), showing(load, output, what) as show:
         while not running.done():
@@ -161,9 +165,11 @@ async def run_load(load: Load[Any], output: Output, what: str) -> int:
             except asyncio.CancelledError:
                 if status is not None:
                     raise
-                status = INTERRUPTED
-                load.stop()
-    await running
+                end(signal.SIGINT)
+    if running.cancelled():
+        output.note(f"calls that had not ended: {load.running}")
+    else:
+        await running
     figures = load.figures()
     if output.is_json:
         output.value(facts_of(figures))

@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import functools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pybrpc.cli.arguments import add_timeout, add_tls, calls_at_once, channel_to, count, rate
 from pybrpc.cli.calling import add_channel_options, common_options
+from pybrpc.cli.command import OK, UsageError
 from pybrpc.cli.dump_files import files_of, read_files
 from pybrpc.cli.output import Output, rich
 from pybrpc.cli.press import run_load
@@ -70,6 +72,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if not output.is_json:
         rich("table")
     files = files_of(options.paths)
+    for path in files:
+        # To read a pipe would block the loop, which sends the requests and handles signals.
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise UsageError(f"{path} is no regular file, as replay needs it")
     given = common_options(options)
 
     async def replay() -> int:
@@ -95,7 +101,10 @@ def run(options: argparse.Namespace, output: Output) -> int:
                 concurrency=options.concurrency,
                 duration_s=math.inf,
             )
-            return await run_load(load, output, f"{len(files)} files to {options.server}")
+            status = await run_load(load, output, f"{len(files)} files to {options.server}")
+            if status == OK and not load.figures().ended:
+                raise UsageError(f"there is no request in {', '.join(files)}")
+            return status
 
     return asyncio.run(replay())
 

@@ -17,6 +17,7 @@ from pybrpc.cli.command import FAILED, USAGE, CommandError, UsageError
 from pybrpc.cli.output import Output
 from pybrpc.cli.reloading import Reloading
 from pybrpc.errors import PyBrpcError
+from pybrpc.server.lifecycle.signals import handling
 from pybrpc.server.settings import DEFAULT_GRACE_S
 from pybrpc.server.workers.settings import (
     DEFAULT_STALL_TIMEOUT_S,
@@ -43,6 +44,14 @@ signals:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Serve until it is asked to quit. Exit status: 1 if it could not start."""
+    # A change of a file, which comes as SIGHUP, may be found when the supervisor has stopped.
+    ignored = {signal.SIGHUP: lambda: None} if options.reload else {}
+    with handling(ignored):
+        return run_until_asked_to_quit(options, output)
+
+
+def run_until_asked_to_quit(options: argparse.Namespace, output: Output) -> int:
+    """`run`, with what signals do set right."""
     if options.advertise is not None and not options.register:
         raise UsageError("--advertise needs --register")
     set_up_logging(options.log_level)

@@ -101,7 +101,8 @@ class Screen:
         self._is_changed = True
         """Whether the terminal may have to be set right: a signal may come while rich begins."""
         self._stack = contextlib.ExitStack()
-        if output.is_terminal:
+        # On a dumb terminal rich shows nothing in the place of something else.
+        if output.is_terminal and not output.console.is_dumb_terminal:
             live = rich("live").Live
             self._live = live(console=output.console, screen=True, auto_refresh=False)
 

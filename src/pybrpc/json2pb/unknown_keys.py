@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from pybrpc.json2pb import json_values, schema
 from pybrpc.json2pb.errors import shown
@@ -11,6 +11,10 @@ from pybrpc.json2pb.json_values import JsonText
 from pybrpc.json2pb.names import decode_name
 from pybrpc.json2pb.paths import join
 from pybrpc.json2pb.schema import ENTRY_VALUE, AnyDescriptor, AnyField
+
+_KnownFields: TypeAlias = dict[str, dict[str, AnyField]]
+"""The fields of each type that was met, by their names in JSON. Once for a type: a text may have a
+hundred thousand messages of a type with hundreds of fields."""
 
 
 class UnknownKey(NamedTuple):
@@ -31,19 +35,22 @@ def find_unknown_key(data: JsonText, descriptor: AnyDescriptor) -> UnknownKey | 
 
     `data` is a text that `json_to_message` takes; so the depth of it is bounded.
     """
-    return _find(json_values.load_json(json_values.utf8_of(data)), descriptor)
+    return _find(json_values.load_json(json_values.utf8_of(data)), descriptor, {})
 
 
-def _find(value: Any, descriptor: AnyDescriptor) -> UnknownKey | None:
+def _find(value: Any, descriptor: AnyDescriptor, known: _KnownFields) -> UnknownKey | None:
     if not isinstance(value, dict):
         return None
-    fields = {decode_name(field.name): field for field in schema.fields_of(descriptor)}
+    fields = known.get(descriptor.full_name)
+    if fields is None:
+        fields = {decode_name(field.name): field for field in schema.fields_of(descriptor)}
+        known[descriptor.full_name] = fields
     for key, item in value.items():
         field = fields.get(key)
         if field is None:
             return UnknownKey(shown(key), descriptor.full_name, tuple(fields))
         for step, part, nested in _messages_in(field, item):
-            found = _find(part, nested)
+            found = _find(part, nested, known)
             if found is not None:
                 return found._replace(path=join(f"{key}{step}", found.path))
     return None

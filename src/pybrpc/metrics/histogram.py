@@ -54,6 +54,7 @@ class Histogram:
     earlier state of the same recorder had."""
 
     buckets: Mapping[int, int] = field(default_factory=dict)
+    """The number of values in each bucket that has some, by the number of the bucket."""
     total: int = 0
     """The sum of all values."""
 

@@ -13,7 +13,7 @@ from pybrpc.metrics.variable import MetricValue
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """The sum and the number of some integers."""
+    """The sum (`total`) and the number (`count`) of some integers."""
 
     total: int = 0
     count: int = 0

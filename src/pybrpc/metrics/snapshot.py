@@ -54,7 +54,7 @@ class Family:
 
 @dataclass(slots=True)
 class Snapshot:
-    """Families by their names."""
+    """The families of metrics at one moment; `families` has them by their names."""
 
     families: dict[str, Family] = field(default_factory=dict)
 

@@ -25,6 +25,7 @@ class ServerNode:
     """
 
     endpoint: Endpoint
+    """The address."""
     tag: str = ""
     weight: float | None = dataclasses.field(init=False, compare=False, repr=False, default=None)
     """At most MAX_WEIGHT. `None`: the tag names no weight, or one that is not above 0."""

@@ -40,12 +40,29 @@ class StreamSettings:
 class RpcRequest:
     """A request as it travels.
 
-    `body` is the serialized message, compressed if `compress_type` says so. The body of a parsed
-    request may be a view of the received bytes. `attachment` follows the body and is not
-    interpreted. `method_index` is the place of the method in its service, from 0 on: hulu_pbrpc
-    sends that instead of `method`, which is "" then. `packer` makes the bytes of the response, if
-    that is not the protocol of the connection; nothing of it travels. Not thread-safe: one thread
-    at a time may use it.
+    correlation_id            number that the response carries too
+    service, method           full name of the service; name of the method
+    body                      the serialized message, compressed if `compress_type` says so; that of
+                              a parsed request may be a view of the received bytes
+    attachment                bytes that follow the body and are not interpreted
+    log_id, request_id        what the caller wants to see in the logs of the server
+    timeout_ms                the time that the caller still waits, in milliseconds; `None`: it
+                              doesn't say
+    trace_id, span_id, parent_span_id  as in `TraceContext`; `None`: there is none
+    user_fields               names and values of the caller; `None`: there are none
+    credential                what an Authenticator has made; in the first request of a connection
+    compress_type             bRPC's number of the compression; 0: not compressed
+    content_type              bRPC's number of the format of the body; 0: protobuf
+    checksum_type             bRPC's number of the checksum; 0: there is none
+    checksum_value            the checksum
+    checksum_with_attachment  whether it covers the attachment too
+    stream_settings           of the stream that the call opens; `None`: it opens none
+    method_index              the place of the method in its service, from 0 on: hulu_pbrpc sends
+                              that instead of `method`, which is "" then
+    packer                    makes the bytes of the response, if that is not the protocol of the
+                              connection; nothing of it travels
+
+    Not thread-safe: one thread at a time may use it.
     """
 
     correlation_id: int
@@ -78,7 +95,15 @@ class RpcRequest:
 
 @dataclass
 class RpcResponse:
-    """A response as it travels; `error_code` 0 is success. Other fields as in `RpcRequest`."""
+    """A response as it travels.
+
+    correlation_id  that of the request
+    error_code      bRPC's number, or an errno; 0 is success
+    error_text      why the call failed; "" if it did not
+
+    `body`, `attachment`, `user_fields`, `compress_type`, `content_type`, `checksum_type`,
+    `checksum_value`, `checksum_with_attachment` and `stream_settings` are as in `RpcRequest`.
+    """
 
     correlation_id: int
     error_code: int = 0
@@ -131,8 +156,8 @@ class BadMessage:
     """A whole message that contradicts itself. It was consumed, and the connection stays usable.
 
     A server answers EREQUEST with `reason` to `correlation_id`; a client fails the call of this
-    `correlation_id` with ERESPONSE. The first message of a connection has a `credential` all the
-    same. `packer` is that of an RpcRequest.
+    `correlation_id` with ERESPONSE. `is_request`: whether it is a request. The first message of a
+    connection has a `credential` all the same. `packer` is that of an RpcRequest.
     """
 
     correlation_id: int
@@ -149,8 +174,9 @@ class OversizedMessage:
     Its body is not buffered. A server answers EREQUEST to `correlation_id` and closes the
     connection. A client fails the call; the MessageCutter skips the body if it is not too long
     (`is_skipped`), else no later message can be parsed, and the client closes the connection.
-    `size_bytes` is the size after the fixed header that the peer declared, `rest_bytes` the part of
-    it that follows the head, `credential` and `packer` as in `BadMessage`.
+    `size_bytes` is the size after the fixed header that the peer declared, `limit_bytes` the limit,
+    `rest_bytes` the part that follows the head. `is_request`, `credential` and `packer` are as in
+    `BadMessage`.
     """
 
     correlation_id: int

@@ -28,7 +28,7 @@ NOT_MINE: Final[Literal[ParseStatus.NOT_MINE]] = ParseStatus.NOT_MINE
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The bytes are of this protocol but invalid; the connection must be closed."""
+    """The bytes are of this protocol but invalid, for `reason`; the connection must be closed."""
 
     reason: str
 

@@ -11,7 +11,17 @@ from pybrpc.base.endpoint import Endpoint
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AuthContext:
-    """The identity of a client, as its credential proved it; `controller.auth_context`."""
+    """The identity of a client, as its credential proved it; `controller.auth_context`.
+
+    An Authenticator fills it in, and only handlers look at it: the texts mean what the two agree
+    on. The fields are those of C++ bRPC's `AuthContext`.
+
+    user        name of the user
+    group       name of the user's group
+    roles       roles of the user
+    starter     name of the user that started the process of the client
+    is_service  whether the client is a service, and no person
+    """
 
     user: str = ""
     group: str = ""

@@ -91,7 +91,6 @@ class Server(Hooking, Mounting, Notifying, Registering):
         Hooking.__init__(self, hooks)
         Mounting.__init__(self, hooks, self._routes)
         Registering.__init__(self)
-        self._is_starting = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     __init__.__doc__ = ServerOptions.__doc__
@@ -289,9 +288,10 @@ class Server(Hooking, Mounting, Notifying, Registering):
             self._registrations,
         )
         run.variables.builtin_service_count = len(PAGES) if self._settings.builtin_services else 0
-        self._is_starting = True
+        self._is_starting, self._late_stop = True, None
         try:
             yield run, runtime
+            self._pid, self._run = os.getpid(), run
         except BaseException:
             run.give_up_start()
             if loop is None and not dispatcher.is_current():
@@ -299,8 +299,8 @@ class Server(Hooking, Mounting, Notifying, Registering):
             raise
         finally:
             self._is_starting = False
-        self._run = run
-        self._pid = os.getpid()
+        if self._late_stop is not None:
+            self._late_stop()
 
     def _frontend_maker(self) -> Callable[[RunningServer], HttpFrontend]:
         """Return the function that makes what a run has for HTTP."""
@@ -334,8 +334,7 @@ class Server(Hooking, Mounting, Notifying, Registering):
 
     def _variables(self) -> ServerVariables | None:
         """Its variables since its start; `None` before."""
-        run = self._current_run()
-        return None if run is None else run.variables
+        return None if (run := self._current_run()) is None else run.variables
 
     def _check_not_running(self) -> None:
         if self.is_stopping:
@@ -394,22 +393,26 @@ class Server(Hooking, Mounting, Notifying, Registering):
         Then no connection is accepted any more and new requests are refused with ELOGOFF. Each
         connection is closed when its running requests are answered. Handlers that still run after
         `grace` seconds are left alone (threads) or cancelled (tasks), and their connections closed;
-        `None` sets no limit. A second call can bring the end forward. Never blocks; may also be
-        called by handlers and signal handlers.
+        `None` sets no limit. A second call can bring the end forward. While the server starts, the
+        stop begins after that. Never blocks; handlers and signal handlers may call it too.
         """
         self._stop(grace, is_patient=False)
 
     def _stop(self, grace: float | None = DEFAULT_GRACE_S, *, is_patient: bool = True) -> None:
         """`stop`; but if it is patient, and a stop has begun, that may drain to its end."""
         grace_s = checked_timeout_s(grace, "grace")
+        if self._is_starting:
+            # Store, then load: the start may be over just now.
+            self._late_stop = partial(self._stop, grace_s, is_patient=is_patient)
         if (run := self._current_run()) is not None:
             run.drain.stop(grace_s, is_patient=is_patient)
 
     def join(self, timeout: float | None = None) -> bool:
         """Block until the server has stopped, or for `timeout` seconds; return whether it has.
 
-        It also waits while nobody has called `stop`. ServerStateError inside a turn of the server's
-        own dispatcher (in the loop that it is bound to), where it would wait for itself.
+        It also waits while nobody has called `stop`. ServerStateError where it would wait for
+        itself: inside a turn of the server's own dispatcher (in the loop that it is bound to), and
+        in a plain function of `on_stopping` or `on_shutdown`.
         """
         deadline = deadline_after(checked_timeout_s(timeout))
         run = self._current_run()
@@ -417,6 +420,8 @@ class Server(Hooking, Mounting, Notifying, Registering):
             return True
         if run.dispatcher.is_current():
             raise ServerStateError("join() would block the server's loop: await wait_stopped()")
+        if run.is_in_stop_hook():
+            raise ServerStateError("join() would wait for the function of the stop that calls it")
         if not run.stopped.wait(deadline):
             return False
         run.join_threads(min(deadline, time.monotonic() + _THREADS_S))
@@ -424,8 +429,7 @@ class Server(Hooking, Mounting, Notifying, Registering):
 
     async def wait_stopped(self) -> None:
         """`join` for asyncio: wait, in any loop, until the server has stopped."""
-        run = self._current_run()
-        if run is not None:
+        if (run := self._current_run()) is not None:
             await run.stopped.wait_async()
 
     def run_until_asked_to_quit(self, grace: float | None = DEFAULT_GRACE_S) -> None:
@@ -443,8 +447,7 @@ class Server(Hooking, Mounting, Notifying, Registering):
 
     def statistics(self) -> ServerStatistics:
         """Counters since the last start; all zeros before."""
-        run = self._current_run()
-        return ServerStatistics() if run is None else run.statistics()
+        return ServerStatistics() if (run := self._current_run()) is None else run.statistics()
 
     def unfinished(self) -> list[UnfinishedCall]:
         """The requests that were admitted and are not answered, oldest first.

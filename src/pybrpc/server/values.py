@@ -21,6 +21,7 @@ class ServerStatistics:
     refused_connections: int = 0
     """Connections that were accepted over max_connections and closed at once."""
     connections: int = 0
+    """Connections that are open."""
     running: int = 0
     """Requests that were admitted and have no response yet."""
     workers: int = 0
@@ -39,6 +40,7 @@ class UnfinishedCall:
     method: str
     """Full name."""
     peer: str
+    """Address of the client."""
     age_s: float
     """Seconds since it was read."""
     connection: str
@@ -54,6 +56,7 @@ class UnfinishedConnection:
     """A connection that is not closed yet."""
 
     peer: str
+    """Address of the client."""
     state: str
     """State of the connection, as in `UnfinishedCall.connection`."""
     running: int

@@ -15,7 +15,6 @@ from collections import deque
 from functools import partial
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.base.deprecation import renamed_method
 from pybrpc.transport.dispatch.event_dispatcher import (
     Continuation,
     DispatcherClosedError,
@@ -227,11 +226,6 @@ class StepDispatcher:
             logger.exception("a continuation of %r raised", self)
         finally:
             self._stepping_thread = 0
-
-    attend = renamed_method("attend", "require_polling")
-    unattend = renamed_method("unattend", "release_polling")
-    lend = renamed_method("lend", "run_after_turn")
-    post_last = renamed_method("post_last", "post_cleanup")
 
     def __repr__(self) -> str:
         return (

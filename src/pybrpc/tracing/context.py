@@ -39,10 +39,13 @@ _SAMPLED = 1
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """The ids that came with a request. `trace_id` is not 0.
+    """The ids that came with a request.
 
-    `span_id`: that of the call on the side of the caller; 0 if it is not known. `is_traced`:
-    whether the caller has a span.
+    trace_id        the lower 64 bits of the id of the trace; not 0
+    trace_id_high   the upper 64 bits; 0 if the id has no more than 64
+    span_id         that of the call on the side of the caller; 0 if it is not known
+    parent_span_id  that of the span in which the caller made the call; 0 if there is none
+    is_traced       whether the caller has a span
     """
 
     trace_id: int

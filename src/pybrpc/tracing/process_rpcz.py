@@ -45,8 +45,13 @@ MAX_NOTES_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class RpczStatistics:
-    """`in_flight`: spans that have not ended. `dropped`: spans that a function of
-    `on_span_end` did not get, because it is too slow."""
+    """Numbers of the spans of this process.
+
+    enabled    whether requests and calls get spans
+    in_flight  spans that have not ended
+    dropped    spans that a function of `on_span_end` did not get, because it is too slow
+    store      numbers of the spans that are kept
+    """
 
     enabled: bool
     in_flight: int

@@ -18,8 +18,16 @@ MAX_INT = (1 << 63) - 1
 class SpanQuery:
     """Conditions for spans, all of which must hold. A wrong value is a ValueError.
 
-    `before_us`: began at or before this time, in microseconds since 1970. `max_scan`: look at so
-    many spans at most, from 1 to 10,000, however many of them fit. `limit`: return so many at most.
+    before_us          began at or before this time, in microseconds since 1970
+    min_latency_us     took at least so many microseconds
+    min_request_size   has a request of at least so many bytes
+    min_response_size  has a response of at least so many bytes
+    log_id             has this log id; 0 finds those without one too
+    error_code         ended with this code; 0 is success
+    max_scan           look at so many spans at most, from 1 to 10,000, however many of them fit
+    limit              return so many spans at most
+
+    A condition that is `None` or 0, and `error_code` and `log_id` that are `None`, holds for all.
     """
 
     before_us: int | None = None

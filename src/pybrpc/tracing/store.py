@@ -29,8 +29,14 @@ MAX_FILED = 256
 
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
-    """Numbers of a SpanStore. `oldest_us`: when its oldest span began, 0 if there is none.
-    `evicted`: spans that had to leave for newer ones."""
+    """Numbers of a SpanStore.
+
+    spans       spans that it has
+    size_bytes  about how much memory they take
+    max_bytes   the most that they may take
+    evicted     spans that had to leave for newer ones
+    oldest_us   when its oldest span began, in microseconds since 1970; 0 if there is none
+    """
 
     spans: int
     size_bytes: int

@@ -159,6 +159,7 @@ class TlsInfo:
     version: str
     """ "TLSv1.3" or "TLSv1.2"."""
     cipher: str
+    """Name of the cipher, as OpenSSL has it."""
     alpn: str | None
     """The protocol that both sides named, or `None`."""
     peer_certificate: dict[str, Any] | None

@@ -68,6 +68,19 @@ def test_false_ends_all_holds(flag: HeldFlag) -> None:
     assert not flag.current()
 
 
+def test_release_tells_whether_the_hold_lasted_until_then(flag: HeldFlag, clock: FakeClock) -> None:
+    assert not flag.release("a")
+    flag.hold("a", 10)
+    assert flag.release("a")
+    assert not flag.release("a")
+    flag.hold("a", 10)
+    clock.advance(10)
+    assert not flag.release("a")
+    flag.hold("a", 10)
+    flag.set(False)
+    assert not flag.release("a")
+
+
 def test_release_of_a_stranger_changes_nothing(flag: HeldFlag) -> None:
     flag.hold("a", 10)
     flag.release("b")

@@ -98,6 +98,8 @@ def test_a_holder_has_a_flag_be_true_for_a_while() -> None:
     found = post("sampling", "", body=b"value=false&" + second)
     assert found.body == "Set `sampling' to false\n"
     assert not flag.current()
+    found = post("sampling", "", body=b"value=false&" + second)
+    assert found.body == "Set `sampling' to false; it was not held until now\n"
 
 
 @pytest.mark.parametrize(

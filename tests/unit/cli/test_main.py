@@ -61,6 +61,24 @@ def test_command_line_that_makes_no_sense_is_status_2(arguments: list[str]) -> N
 
 
 @pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["nonsense"], "argument COMMAND: invalid choice: 'nonsense'"),
+        (["check", "--nonsense"], "unrecognized arguments: --nonsense"),
+        (["view", "a", "--timeout", "\x1b"], "argument -t/--timeout: must be a number of seconds"),
+    ],
+)
+def test_error_of_the_command_line_is_json_too(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+) -> None:
+    assert main.main([*arguments, "--json"]) == 2
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error"]["text"].startswith(text)
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
     ("error", "status", "facts"),
     [
         (CommandError("no", 1, more=5), 1, {"text": "no", "more": 5}),
@@ -68,6 +86,8 @@ def test_command_line_that_makes_no_sense_is_status_2(arguments: list[str]) -> N
         (AddressError("no"), 2, {"text": "no"}),
         (MissingExtraError("no"), 3, {"text": "no"}),
         (PyBrpcError("no"), 1, {"text": "no"}),
+        (OSError(13, "Permission denied"), 1, {"text": "Permission denied"}),
+        (OSError(13, "Permission denied", "/x"), 1, {"text": "/x: Permission denied"}),
         (
             RpcTimeoutError("no", peer="10.0.0.1:80", phase=Phase.WAITING),
             1,
@@ -121,7 +141,7 @@ def test_reader_that_has_gone_ends_the_command_quietly() -> None:
 
 
 def test_text_that_the_output_can_not_have_is_escaped() -> None:
-    code = "import sys; from pybrpc.cli.output import Output; Output().line('\\xe9')"
+    code = "from pybrpc.cli.output import Output; Output(is_json=True).value('\\xe9\\U0001f600')"
     shown = f"from pybrpc.cli import check, main; check.run = lambda *_: exec({code!r}) or 0"
     done = subprocess.run(
         [sys.executable, "-c", f"{shown}; main.main(['check'])"],
@@ -129,7 +149,8 @@ def test_text_that_the_output_can_not_have_is_escaped() -> None:
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         check=True,
     )
-    assert done.stdout == b"\\xe9\n"
+    assert done.stdout == b'"\\u00e9\\ud83d\\ude00"\n'
+    assert json.loads(done.stdout) == "\xe9\U0001f600"
 
 
 def test_check_and_serve_need_no_extra() -> None:

@@ -59,6 +59,35 @@ def test_command_prints_the_address_and_the_statistics(
     assert played.options["workers"] == 2
 
 
+CHANGED_AT_THE_END = """
+import signal, sys
+from pybrpc.cli import serve
+from pybrpc.cli.main import main
+from pybrpc.server import SupervisorStatistics
+
+class Watch(serve.Reloading):
+    def stop(self):
+        serve.replace_workers(["changed.py"])
+        super().stop()
+
+serve.Reloading = Watch
+serve.serve = lambda *_, **__: SupervisorStatistics()
+status = main(["serve", "app:make", "--reload", "--json", "--directory", sys.argv[1]])
+print(signal.getsignal(signal.SIGHUP) is signal.SIG_DFL)
+sys.exit(status)
+"""
+
+
+def test_change_of_a_file_that_is_found_after_the_stop_ends_nothing(tmp_path: Path) -> None:
+    """It comes as SIGHUP, which would end the process with 129."""
+    arguments = [sys.executable, "-c", CHANGED_AT_THE_END, str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    statistics, is_default = done.stdout.splitlines()
+    assert "total" in json.loads(statistics)
+    assert is_default == "True"
+
+
 def test_options_of_the_command_are_passed_on(played: FakeServe) -> None:
     given = {
         "--grace": "1.5",

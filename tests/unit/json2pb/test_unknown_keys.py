@@ -7,7 +7,8 @@ import json
 import pytest
 from google.protobuf.message import Message
 
-from pybrpc.json2pb import json_to_message
+from pybrpc.json2pb import json_to_message, schema
+from pybrpc.json2pb.schema import AnyDescriptor, AnyField
 from pybrpc.json2pb.unknown_keys import UnknownKey, find_unknown_key
 from tests.protos.json_messages import addressbook, contents, escaped, maps, rich
 
@@ -101,3 +102,19 @@ def test_long_key_is_shown_in_part() -> None:
     found = unknown_in({"k" * 1000: 1}, contents.RecursiveMessage)
     assert found is not None
     assert found.path == "k" * 200 + "..."
+
+
+def test_fields_of_a_type_are_listed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the time is that of all messages times all fields."""
+    listed: list[str] = []
+    fields_of = schema.fields_of
+
+    def noted(descriptor: AnyDescriptor) -> list[AnyField]:
+        listed.append(descriptor.full_name)
+        return fields_of(descriptor)
+
+    text = json.dumps({"person": [{**PERSON, "phone": [{"number": "1"}] * 2}] * 2})
+    monkeypatch.setattr(schema, "fields_of", noted)
+    assert find_unknown_key(text, addressbook.AddressBook.DESCRIPTOR) is None
+    assert sorted(listed) == sorted(set(listed))
+    assert len(listed) == 3

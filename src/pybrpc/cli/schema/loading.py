@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 
 from pybrpc.cli.command import CommandError, UsageError
+from pybrpc.cli.files import read_bytes
 from pybrpc.cli.pages import get, page, page_channel, refusal
 from pybrpc.cli.schema.compiling import compiled
 from pybrpc.cli.schema.schema import Schema
@@ -18,6 +18,8 @@ from pybrpc.client.channel.channel import Channel
 
 MAX_SOURCES = 2000
 """Messages that are read from the pages of a server in C++, each with a request."""
+MAX_SOURCE_BYTES = 32 << 20
+"""Bytes that the sources of all of them may have together."""
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*\Z")
 
@@ -71,17 +73,13 @@ def load_schema(options: argparse.Namespace, server: str | None) -> Schema:
         return Schema(files)
     address = options.pages or server
     if address is None:
-        raise UsageError("one of --descriptor-set, --proto and --pages is needed")
+        raise UsageError("SERVER, or one of --descriptor-set, --proto and --pages, is needed")
     return Schema(schema_of_server(address, options).file)
 
 
 def read_set(path: str) -> FileDescriptorSet:
     """A descriptor set in a file. UsageError if there is none."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    return parsed_set(data, path)
+    return parsed_set(read_bytes(path), path)
 
 
 def parsed_set(data: bytes, where: str) -> FileDescriptorSet:
@@ -97,7 +95,7 @@ def parsed_set(data: bytes, where: str) -> FileDescriptorSet:
 
 def schema_of_server(address: str, options: argparse.Namespace) -> FileDescriptorSet:
     """The schema of a server, by its pages. CommandError if it does not show it."""
-    with page_channel(address, options) as channel:
+    with page_channel(address, options, may_be_several=True) as channel:
         for path in ("/protobufs?descriptor_set=1", "/protobufs?descriptor_set=1&worker=0"):
             response = get(channel, path)
             if response.status == 403:
@@ -120,5 +118,14 @@ def schema_of_sources(channel: Channel, address: str) -> FileDescriptorSet:
         raise CommandError(f"{address}/protobufs: the server has no services")
     if len(names) > MAX_SOURCES or not all(map(_NAME.match, names)):
         raise CommandError(f"{address}/protobufs: this is no list of messages")
-    sources = {name: page(channel, f"/protobufs/{name}").text() for name in names}
+    sources: dict[str, str] = {}
+    size_bytes = 0
+    for name in names:
+        response = page(channel, f"/protobufs/{name}")
+        size_bytes += len(response.body)
+        if size_bytes > MAX_SOURCE_BYTES:
+            raise CommandError(
+                f"{address}/protobufs: the sources have over {MAX_SOURCE_BYTES} bytes"
+            )
+        sources[name] = response.text()
     return FileDescriptorSet(file=files_of_sources(sources))

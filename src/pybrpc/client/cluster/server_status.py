@@ -20,6 +20,7 @@ class ServerStatus:
     """One server of a cluster, as `Channel.servers()` gives it."""
 
     endpoint: Endpoint
+    """The address."""
     tag: str
     """The text of the naming service behind the address."""
     state: str

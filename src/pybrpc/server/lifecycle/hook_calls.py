@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
 
@@ -50,17 +51,20 @@ class HookCalls:
         self._has_begun = OnceFlag()
         self._is_done = OnceFlag()
         self._limit = NEVER
-        self._timer: TimerHandle | None = None
+        self._timer: TimerHandle | threading.Timer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
 
     def begin(self, limit: float) -> None:
         """Begin, or bring the end forward. `limit`: the time at which their time is over."""
         if limit < self._limit:
             self._limit = limit
-            with contextlib.suppress(DispatcherClosedError):
-                if self._timer is not None:
-                    self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+            try:
                 self._timer = self._dispatcher.call_at(limit, self._give_up)
+            except DispatcherClosedError:
+                self._timer = self._new_thread_timer(limit)
         if not self._has_begun.try_set():
             return
         loop = self._bound_loop
@@ -68,11 +72,22 @@ class HookCalls:
             self._task = loop.create_task(self._run_in_loop())
             return
         thread = threading.Thread(target=self._run, name="pybrpc-server-hooks", daemon=True)
+        self._thread = thread
         try:
             thread.start()
         except RuntimeError as error:
             SERVER.caught("the functions for %s are not called", self._moment, error=error)
             self._end()
+
+    def _new_thread_timer(self, limit: float) -> threading.Timer | None:
+        """A timer without a dispatcher, which is closed; `None` if no thread can be started."""
+        timer = threading.Timer(max(0.0, limit - time.monotonic()), self._give_up)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError:
+            return None
+        return timer
 
     def _run(self) -> None:
         for function in self._functions:
@@ -98,9 +113,12 @@ class HookCalls:
                 try:
                     raised = await error_of(function, self._context)
                 except asyncio.CancelledError as error:
-                    task = asyncio.current_task()
-                    if task is not None and task.cancelling():
+                    if self._is_done.is_set():
                         raise
+                    # Else a function cancels all tasks of the loop: the others are called still.
+                    task = asyncio.current_task()
+                    while task is not None and task.cancelling():
+                        task.uncancel()
                     raised = error
                 if raised is not None:
                     what = f"{name_of(function)}() for {self._moment}"
@@ -113,12 +131,17 @@ class HookCalls:
         """Whether all have ended, or their time is over."""
         return self._is_done.is_set()
 
+    def is_current(self) -> bool:
+        """Whether this is the thread that calls them."""
+        return self._thread is threading.current_thread()
+
     def _give_up(self) -> None:
         if not self._is_done.is_set():
             SERVER.error("the functions for %s have not ended in time", self._moment)
             self._end()
             if self._task is not None:
-                self._task.cancel()
+                with contextlib.suppress(RuntimeError):  # the loop is closed
+                    self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
     def _end(self) -> None:
         """Any thread."""

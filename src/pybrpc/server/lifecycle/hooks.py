@@ -15,6 +15,7 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 from pybrpc.base.checked_options import why_not_called
+from pybrpc.base.guard import deliver_interrupt
 from pybrpc.errors import ServerStateError
 
 Hook = Callable[[], Any]
@@ -69,8 +70,12 @@ class LifecycleHooks:
 class Hooking:
     """A base class of Server: the part that knows these functions."""
 
+    _late_stop: Callable[[], None] | None = None
+    """The stop that was asked for while it started."""
+
     def __init__(self, hooks: LifecycleHooks) -> None:
         self._hooks = hooks
+        self._is_starting = False
 
     @property
     def is_running(self) -> bool:
@@ -83,7 +88,7 @@ class Hooking:
         Returns it, so that it can be a decorator. Handlers see what it sets in context variables.
         A plain function runs in the thread that calls `start`, an async one in the loop of async
         handlers, one after another in the order in which they were added. What one raises, `start`
-        raises, and nothing is left. ServerStateError: the server runs.
+        raises, and nothing is left. ServerStateError: the server runs, or starts.
         """
         self._check_hook("on_startup", function)
         self._hooks.on_startup.append(function)
@@ -98,7 +103,7 @@ class Hooking:
         handlers; of a server that is bound to a loop, both in that. They are called one after
         another in the order in which they were added. What one raises is logged. All together have
         the grace of the stop, and at least half a second; then async ones that run in the loop of
-        the server are cancelled, and the stop goes on. ServerStateError: the server runs.
+        the server are cancelled, and the stop goes on. ServerStateError: the server runs or starts.
         """
         self._check_hook("on_stopping", function)
         self._hooks.on_stopping.append(function)
@@ -111,7 +116,8 @@ class Hooking:
         Returns it, so that it can be a decorator. A plain function runs in a thread of its own, an
         async one in the loop of async handlers; of a server that is bound to a loop, both in that.
         What it raises is logged. All together have the grace of the stop and 3 seconds more. Not
-        called if a function of `on_startup` has raised. ServerStateError: the server runs.
+        called if a function of `on_startup` has raised. ServerStateError: the server runs, or
+        starts.
         """
         self._check_hook("on_shutdown", function)
         self._hooks.on_shutdown.append(function)
@@ -122,7 +128,9 @@ class Hooking:
             raise TypeError(f"{name} takes a function without arguments, not {function!r}")
         if mismatch := why_not_called(function):
             raise TypeError(f"{name} calls its function without arguments: {mismatch}")
-        if self.is_running:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{name} calls its function, which must not be a generator (`yield`)")
+        if self.is_running or self._is_starting:
             raise ServerStateError("add functions before the server is started")
 
 
@@ -131,10 +139,10 @@ async def error_of(function: Hook, context: Context) -> BaseException | None:
     raises; but a CancelledError is raised, as the caller may be the one that was cancelled."""
     try:
         result = context.run(function)
+        if not inspect.isawaitable(result):
+            return None
     except BaseException as error:
         return error
-    if not inspect.isawaitable(result):
-        return None
     loop = asyncio.get_running_loop()
     return await asyncio.Task(_error_of(result), loop=loop, context=context)
 
@@ -175,8 +183,13 @@ def drop(result: Awaitable[Any]) -> None:
 
 
 def name_of(function: Hook) -> str:
-    """The name for logs and errors."""
-    return str(getattr(function, "__qualname__", type(function).__qualname__))
+    """The name for logs and errors. Raises nothing, whatever the attributes of `function` do."""
+    kind = type(function)
+    try:
+        return str(getattr(function, "__qualname__", kind.__qualname__))
+    except BaseException as error:
+        deliver_interrupt(error)
+        return kind.__name__
 
 
 async def _error_of(result: Awaitable[Any]) -> BaseException | None:

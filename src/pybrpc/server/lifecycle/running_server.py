@@ -315,6 +315,10 @@ class RunningServer(ServerCore):
         """Whether a stop has begun, perhaps with a drain."""
         return self.admission.is_stopping or self.drain.has_begun
 
+    def is_in_stop_hook(self) -> bool:
+        """Whether the stop waits for a function of the application that runs in this thread."""
+        return not self.stopped.is_set and self._stop_hooks.is_current()
+
     def review_stop(self) -> None:
         self._stop.review_soon()
 

@@ -185,6 +185,7 @@ class ServerStop:
     def _end_without_dispatcher(self) -> None:
         """End without a dispatcher, which is closed: nothing can be waited for."""
         self._server.acceptor.abandon()
+        run_guarded(self._server.on_stop_begun, what="the begin of a stop", log=SERVER)
         self._close_connections()
 
     def __repr__(self) -> str:

@@ -79,6 +79,12 @@ class StopHooks:
         else:
             self.begin(grace_end)
 
+    def is_current(self) -> bool:
+        """Whether this thread runs the functions. Any thread."""
+        return any(
+            calls is not None and calls.is_current() for calls in (self._stopping, self._shutdown)
+        )
+
     def _on_stopping_done(self) -> None:
         if self._is_ending:
             self._shut_down()

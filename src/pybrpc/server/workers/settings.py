@@ -179,3 +179,13 @@ def set_up_logging(level: str) -> None:
     """Log from `level` on, unless the application has set up logging; "" does nothing."""
     if level:
         logging.basicConfig(level=level.upper(), format=FORMAT)
+
+
+def log_until_set_up(level: str) -> None:
+    """Log from `level` on until the application sets up logging, as by `logging.basicConfig`, which
+    does nothing where the root logger has a handler already; "" does nothing."""
+    if level and not logging.root.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter(FORMAT))
+        logging.lastResort = handler
+        logging.root.setLevel(level.upper())

@@ -18,6 +18,7 @@ class WorkerStatistics:
     number: int
     """Number of its slot, from 0. While a worker is being replaced, two have the same."""
     pid: int
+    """Id of the process."""
     state: str
     """"starting", "serving" or "stopping"."""
     age_s: float

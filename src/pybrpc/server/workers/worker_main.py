@@ -19,7 +19,7 @@ from pybrpc.server.lifecycle.signals import quit_signals
 from pybrpc.server.server import Server
 from pybrpc.server.workers.messages import WorkerSpec
 from pybrpc.server.workers.pages.answering import PageAnswerer
-from pybrpc.server.workers.settings import load_target, set_up_logging
+from pybrpc.server.workers.settings import load_target, log_until_set_up
 from pybrpc.server.workers.supervisor_link import SupervisorLink
 
 _is_worker = False
@@ -36,7 +36,7 @@ def main() -> None:
     global _is_worker
     _is_worker = True
     spec = WorkerSpec.from_json(sys.argv[1])
-    set_up_logging(spec.log_level)
+    log_until_set_up(spec.log_level)
     enable_stacks()
     tune_process(spec)
     listeners = [inherited(fd) for fd in (spec.listener_fd, *spec.more_listener_fds)]

@@ -24,6 +24,7 @@ class Stall:
     """Nothing passes for `seconds`, `None`: until `FaultyProxy.resume`. Then all goes on."""
 
     after_bytes: int = 0
+    """It strikes after so many bytes of its direction."""
     seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -62,6 +63,7 @@ class CutAt:
     away."""
 
     after_bytes: int = 0
+    """It strikes after so many bytes of its direction."""
 
     def __post_init__(self) -> None:
         _check_position(self, self.after_bytes)
@@ -72,6 +74,7 @@ class ResetAt:
     """Both sides see the connection reset (RST). On a Unix socket, which has none: closed."""
 
     after_bytes: int = 0
+    """It strikes after so many bytes of its direction."""
 
     def __post_init__(self) -> None:
         _check_position(self, self.after_bytes)
@@ -82,6 +85,7 @@ class HalfCloseAt:
     """The receiving side sees the stream end (FIN). The other direction goes on."""
 
     after_bytes: int = 0
+    """It strikes after so many bytes of its direction."""
 
     def __post_init__(self) -> None:
         _check_position(self, self.after_bytes)
@@ -92,6 +96,7 @@ class DropFrom:
     """A black hole: later bytes are read and thrown away. The end of the stream still passes."""
 
     after_bytes: int = 0
+    """It strikes after so many bytes of its direction."""
 
     def __post_init__(self) -> None:
         _check_position(self, self.after_bytes)
@@ -116,8 +121,11 @@ class Faults:
     """The faults of one connection, for each direction, or a refusal. None by default."""
 
     to_server: Sequence[Fault] = ()
+    """Those of the bytes that the client sends."""
     to_client: Sequence[Fault] = ()
+    """Those of the bytes that the server sends."""
     refuse: Refuse | None = None
+    """How the client is refused a connection; `None`: it gets one."""
 
     def __post_init__(self) -> None:
         for name in ("to_server", "to_client"):

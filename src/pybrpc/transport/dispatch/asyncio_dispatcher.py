@@ -22,7 +22,6 @@ import time
 from contextvars import Context
 
 from pybrpc.base.deadline import NEVER
-from pybrpc.base.deprecation import renamed_method
 from pybrpc.base.once_posted import OncePosted
 from pybrpc.transport.dispatch.event_dispatcher import (
     Continuation,
@@ -239,11 +238,6 @@ class AsyncioDispatcher:
         uvloop_reader = self._uvloop_readers.pop(fd, None)
         if uvloop_reader is not None:
             uvloop_reader.is_removed = True
-
-    attend = renamed_method("attend", "require_polling")
-    unattend = renamed_method("unattend", "release_polling")
-    lend = renamed_method("lend", "run_after_turn")
-    post_last = renamed_method("post_last", "post_cleanup")
 
     def __repr__(self) -> str:
         return f"<AsyncioDispatcher of {self.loop!r}>"

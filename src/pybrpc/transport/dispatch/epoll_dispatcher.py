@@ -15,7 +15,6 @@ from functools import partial
 from threading import get_ident
 
 from pybrpc.base.deadline import NEVER, remaining_s
-from pybrpc.base.deprecation import renamed_method
 from pybrpc.base.flags import OnceFlag
 from pybrpc.base.guard import TRANSPORT
 from pybrpc.base.thread_start import start_thread
@@ -483,11 +482,6 @@ class EpollDispatcher:
         self._shutdown_queue.seal()
         self._inline.standby.end()
         self._runner.fds.close()
-
-    attend = renamed_method("attend", "require_polling")
-    unattend = renamed_method("unattend", "release_polling")
-    lend = renamed_method("lend", "run_after_turn")
-    post_last = renamed_method("post_last", "post_cleanup")
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closing else "running" if self._is_started else "not started"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
-from pybrpc.base.deprecation import warn_renamed
 from pybrpc.protocols.session import Session
 from pybrpc.transport.interfaces import AppConnect, ConnectionLayer
 from pybrpc.transport.socket_options import SocketOptions
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 
 DEFAULT_CONNECT_TIMEOUT_S = 1.0
 DEFAULT_HANDSHAKE_TIMEOUT_S = 5.0
-
-_RENAMED = {
-    "cutter": "session",
-    "inbox": "unanswered",
-    "pauses_reads_when_crowded": "pauses_reads_when_overcrowded",
-}
 
 
 class SocketUser(Protocol):
@@ -83,14 +76,3 @@ class SocketSetup(TypedDict, total=False):
     unanswered: Backlog | None
     process_backlog: ProcessBacklog | None
     is_awaited: bool
-
-
-def with_new_names(setup: SocketSetup) -> SocketSetup:
-    """The options, with those that were given by an old name under their new one."""
-    old_names = _RENAMED.keys() & setup.keys()
-    if not old_names:
-        return setup
-    renamed = {_RENAMED.get(name, name): value for name, value in setup.items()}
-    for old in old_names:
-        warn_renamed(old, _RENAMED[old])
-    return cast("SocketSetup", renamed)

@@ -11,7 +11,6 @@ import contextlib
 import socket as _socket
 from typing import TYPE_CHECKING, Unpack
 
-from pybrpc.base.deprecation import warn_renamed
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import TRANSPORT, UserCodeError, is_class_of_library, run_guarded
 from pybrpc.errors import ErrorCode, Phase, RpcError, make_rpc_error
@@ -30,7 +29,6 @@ from pybrpc.transport.socket.setup import (
     DEFAULT_HANDSHAKE_TIMEOUT_S,
     SocketSetup,
     SocketUser,
-    with_new_names,
 )
 from pybrpc.transport.socket.statistics import SocketStatistics, statistics_of
 from pybrpc.transport.socket_options import SocketOptions
@@ -108,14 +106,14 @@ class Socket(SocketCore):
     ) -> Socket:
         """A client socket without a descriptor; its first write connects it to `endpoint`, and
         `dispatcher` polls it."""
-        return cls(dispatcher, endpoint, **with_new_names(setup))
+        return cls(dispatcher, endpoint, **setup)
 
     @classmethod
     def of(
         cls, sock: _socket.socket, dispatcher: EventDispatcher, **setup: Unpack[SocketSetup]
     ) -> Socket:
         """Take over a connected `sock`: accepted, or one end of a pair. `dispatcher` polls it."""
-        socket = cls(dispatcher, None, **with_new_names(setup))
+        socket = cls(dispatcher, None, **setup)
         socket.options.apply_to(sock)
         socket.adopt(sock)
         socket.remote_side = remote_side_of(sock)
@@ -247,16 +245,6 @@ class Socket(SocketCore):
         self.layer = PLAIN
         self._connecting.abandon()
         self.close_descriptor()
-
-    def set_failed(self, error: RpcError) -> bool:
-        """Deprecated: use `fail`."""
-        warn_renamed("Socket.set_failed", "fail")
-        return self.fail(error)
-
-    def close_after_write(self, data: IOBuf, linger_s: float = LINGER_S) -> None:
-        """Deprecated: use `close_gracefully(data, linger_s)`."""
-        warn_renamed("Socket.close_after_write", "close_gracefully")
-        self.close_gracefully(data, linger_s)
 
     # --- its state ---
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from pybrpc.base.deprecation import warn_renamed
-
 if TYPE_CHECKING:
     from pybrpc.transport.socket.reader import SocketReader
     from pybrpc.transport.writing.writer import SocketWriter
@@ -17,9 +15,13 @@ class SocketStatistics:
     """Counts since the socket was made; sizes in bytes."""
 
     bytes_written: int
+    """Bytes that the system took."""
     bytes_read: int
+    """Bytes that the system gave."""
     messages_written: int
+    """Messages that the system took whole."""
     messages_read: int
+    """Messages that were complete."""
     writes: int
     """System calls that wrote something or met EAGAIN."""
     writes_blocked: int
@@ -29,20 +31,18 @@ class SocketStatistics:
     handed_over: int
     """Messages written, or finished, by a continuation."""
     reads: int
+    """System calls that read."""
     backlog_bytes: int
+    """Bytes that wait to be written now."""
     is_overcrowded: bool
+    """Whether they are so many that writes are refused now."""
     refused_overcrowded: int
+    """Writes that were refused so, with EOVERCROWDED."""
 
     @property
     def messages_per_write(self) -> float:
         """Messages that one writing system call carried, on average."""
         return self.messages_written / self.writes if self.writes else 0.0
-
-    @property
-    def is_crowded(self) -> bool:
-        """Deprecated: use `is_overcrowded`."""
-        warn_renamed("SocketStatistics.is_crowded", "is_overcrowded")
-        return self.is_overcrowded
 
 
 def statistics_of(

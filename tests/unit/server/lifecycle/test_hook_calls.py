@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +71,48 @@ def test_what_a_function_raises_is_logged_with_its_moment(
     assert "fail() for the test raised" in caplog.text
 
 
+class Nameless:
+    """A function whose name can't be asked for."""
+
+    def __call__(self) -> None:
+        raise ValueError("no")
+
+    def __getattr__(self, name: str) -> Any:
+        raise SystemExit
+
+
+def test_function_without_a_name_keeps_no_other_from_being_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    called: list[int] = []
+    stage = Stage(Nameless(), lambda: called.append(1))
+    stage.begin(time_s=math.inf)
+    wait_until(stage.is_done)
+    assert called == [1]
+    assert "Nameless() for the test raised" in caplog.text
+
+
+class Unclear:
+    """An object that can't be asked what it is."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise SystemExit
+
+
+def test_object_of_no_class_is_as_an_error_of_its_function() -> None:
+    called: list[int] = []
+
+    async def main() -> None:
+        stage = Stage(Unclear, lambda: called.append(1), loop=asyncio.get_running_loop())
+        stage.begin()
+        while not stage.is_done():
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert called == [1]
+
+
 def test_functions_run_in_the_loop_of_the_server_if_that_runs() -> None:
     threads: list[threading.Thread] = []
 
@@ -89,6 +132,31 @@ def test_functions_run_in_the_loop_of_the_server_if_that_runs() -> None:
 
     asyncio.run(main())
     assert threads == [threading.current_thread()] * 2
+
+
+def test_function_that_cancels_all_tasks_of_the_loop_keeps_no_other_from_being_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    called: list[int] = []
+
+    async def main() -> None:
+        ours = asyncio.current_task()
+
+        async def cancel_all() -> None:
+            for task in asyncio.all_tasks() - {ours}:
+                task.cancel()
+            await asyncio.sleep(0)
+
+        stage = Stage(
+            cancel_all, lambda: called.append(1), cancel_all, loop=asyncio.get_running_loop()
+        )
+        stage.begin()
+        while not stage.is_done():
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert called == [1]
+    assert caplog.text.count("cancel_all() for the test raised") == 2
 
 
 def test_async_function_is_not_run_when_the_loop_of_its_server_has_ended(

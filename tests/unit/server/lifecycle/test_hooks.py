@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -235,7 +236,7 @@ def test_function_for_the_end_that_does_not_end_is_given_up(
     stop(server, 0)
     assert "have not ended in time" in caplog.text
     go_on.set()
-    assert wait_for(lambda: not has_thread("pybrpc-server-shutdown"))
+    assert wait_for(lambda: not has_thread("pybrpc-server-hooks"))
     assert log.entries == []
 
 
@@ -329,6 +330,36 @@ def test_only_functions_can_be_added_and_only_before_the_start(server: pybrpc.Se
     for add in (server.on_startup, server.on_shutdown):
         with pytest.raises(ServerStateError, match="before the server is started"):
             add(print)
+
+
+def test_functions_can_not_be_added_by_those_of_the_start(server: pybrpc.Server) -> None:
+    refused: list[str] = []
+
+    @server.on_startup
+    def add() -> None:
+        for each in (server.on_startup, server.on_stopping, server.on_shutdown):
+            with contextlib.suppress(ServerStateError):
+                each(add)
+                return
+            refused.append(each.__name__)
+
+    for _ in range(2):
+        server.start(ANYWHERE)
+        stop(server)
+    assert refused == ["on_startup", "on_stopping", "on_shutdown"] * 2
+
+
+def test_generator_which_would_never_run_is_refused(server: pybrpc.Server) -> None:
+    def plain() -> Any:
+        yield
+
+    async def awaited() -> Any:
+        yield
+
+    for add in (server.on_startup, server.on_stopping, server.on_shutdown):
+        for function in (plain, awaited):
+            with pytest.raises(TypeError, match=f"{add.__name__} .* not be a generator"):
+                add(function)
 
 
 def test_start_async_is_for_a_server_in_a_loop(server: pybrpc.Server) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import pybrpc
 from pybrpc.errors import ServerStateError
+from pybrpc.transport.runtime import Runtime
 from tests.fakes.server_hooks import ANYWHERE, AsyncService, Log, Service, stop, value
 from tests.fakes.threads import wait_until
 from tests.peers.echo import ECHO, echo_request
@@ -127,6 +128,33 @@ def test_function_that_hangs_is_given_up_when_the_grace_is_over(
     release.set()
     assert log.entries[0] == "end"
     assert "next" not in log.entries
+    assert "the functions for the begin of the stop have not ended in time" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["on_stopping", "on_shutdown"])
+def test_function_that_waits_for_the_end_of_its_own_stop_gets_an_error(
+    server: pybrpc.Server, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    getattr(server, name)(server.join)
+    server.start(ANYWHERE)
+    stop(server, None)
+    assert "join() would wait for the function of the stop that calls it" in caplog.text
+
+
+def test_functions_have_their_time_when_the_runtime_is_closed_too(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = threading.Event()
+    runtime = Runtime()
+    server = pybrpc.Server(runtime=runtime)
+    server.on_stopping(log.plain("begin"))
+    server.on_stopping(lambda: release.wait(WAIT_S * 2))
+    server.on_shutdown(log.plain("end"))
+    server.start(ANYWHERE)
+    runtime.close()
+    stop(server, 0.1)
+    release.set()
+    assert log.entries == ["begin", "end"]
     assert "the functions for the begin of the stop have not ended in time" in caplog.text
 
 

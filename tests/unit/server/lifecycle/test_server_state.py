@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import threading
 import weakref
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -48,6 +49,27 @@ def test_start_while_it_stops_says_to_wait() -> None:
             start(server)
         release.set()
         assert server.join(30)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_stop_while_it_starts_begins_after_the_start(is_async: bool) -> None:
+    """As by a signal, while a function of on_startup takes its time."""
+    server = make_server()
+
+    async def stop_in_loop() -> None:
+        server.stop(0)
+
+    server.on_startup(stop_in_loop if is_async else partial(server.stop, 0))
+    for _ in range(2):
+        start(server)
+        assert server.join(30)
+
+
+def test_stop_before_the_start_does_nothing() -> None:
+    with make_server() as server:
+        server.stop()
+        start(server)
+        assert not server.is_stopping
 
 
 def test_add_service_while_running_is_refused() -> None:

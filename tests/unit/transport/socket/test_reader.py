@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket as _socket
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -112,21 +111,6 @@ def test_failed_socket_does_not_read_on(
     unanswered.remove(2000, 1)
     step.run_until_idle()
     assert not step.is_watching
-
-
-def test_reader_pauses_by_the_old_name_of_the_option_with_a_warning(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    old: Any = {"pauses_reads_when_crowded": True}
-    text = "^pauses_reads_when_crowded is now pauses_reads_when_overcrowded$"
-    with pytest.warns(DeprecationWarning, match=text):
-        wire = make_wire(
-            step, user=User(), buffer_bytes=SMALL_BUFFER, options=OVERCROWDED_AT_1000, **old
-        )
-    step.run_until_idle()
-    wire.socket.start_write(IOBuf(bytes(1 << 16)), ignore_eovercrowded=True)
-    send(wire, step, SMALL)
-    assert wire.socket.is_reading_paused
 
 
 class HoardingLayer(FrameLayer):
@@ -313,15 +297,6 @@ def test_session_that_says_too_much_to_a_peer_that_reads_nothing_fails(
         if not wire.socket.is_failed:
             send(wire, step, said)
     assert user.take_error().code == ErrorCode.EOVERCROWDED
-
-
-def test_session_goes_by_its_old_name_with_a_warning(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    old: Any = {"cutter": MessageCutter()}
-    with pytest.warns(DeprecationWarning, match="^cutter is now session$"):
-        wire = make_wire(step, user=User(), **old)
-    assert wire.socket.session is old["cutter"]
 
 
 class OneByOne(Session):

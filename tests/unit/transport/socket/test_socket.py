@@ -170,38 +170,3 @@ def test_table_keeps_no_socket_alive_and_forgets_failed_ones(step: StepDispatche
     assert again != socket_id
     del near
     assert table.address(again) is None
-
-
-def test_set_failed_warns_and_fails_the_socket(step: StepDispatcher, make_wire: MakeWire) -> None:
-    near = make_wire(step).socket
-    error = ConnectionFailedError("the test says so")
-    with pytest.warns(DeprecationWarning, match=r"^Socket\.set_failed is now fail$"):
-        assert near.set_failed(error)
-    assert near.error == error
-
-
-def test_old_names_of_a_socket_warn_at_the_line_of_the_caller(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    near = make_wire(step).socket
-    with pytest.warns(DeprecationWarning, match="close_after_write") as closing:
-        near.close_after_write(IOBuf(), 5)
-    with pytest.warns(DeprecationWarning, match="set_failed") as failing:
-        near.set_failed(ConnectionFailedError("the test says so"))
-    assert closing[0].filename == failing[0].filename == __file__
-
-
-def test_close_after_write_warns_and_closes_gracefully(
-    step: StepDispatcher, make_wire: MakeWire
-) -> None:
-    wire = make_wire(step, user=User())
-    step.run_until_idle()
-    text = r"^Socket\.close_after_write is now close_gracefully$"
-    with pytest.warns(DeprecationWarning, match=text):
-        wire.socket.close_after_write(IOBuf(b"bye"), 5)
-    step.run_until_idle()
-    assert wire.receive_all() == b"bye"
-    step.advance(4.9)
-    assert not wire.socket.is_failed
-    step.advance(0.1)
-    assert wire.socket.is_failed

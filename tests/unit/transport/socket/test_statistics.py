@@ -32,9 +32,3 @@ def test_sum_is_overcrowded_if_one_socket_is() -> None:
 def test_messages_per_write(messages: int, writes: int, average: float) -> None:
     found = dataclasses.replace(IDLE, messages_written=messages, writes=writes)
     assert found.messages_per_write == average
-
-
-def test_old_name_of_a_field_warns_and_works() -> None:
-    overcrowded = dataclasses.replace(IDLE, is_overcrowded=True)
-    with pytest.warns(DeprecationWarning, match="is_crowded is now is_overcrowded"):
-        assert overcrowded.is_crowded
