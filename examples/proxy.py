@@ -91,9 +91,12 @@ def return_error(
 ) -> None:
     """Give the caller the error: that of the server as it is, one of the proxy under its address.
 
-    `set_failed` would put the address of the proxy before the text of the server.
+    `set_failed` would put the address of the proxy before the text of the server. After ELOGOFF the
+    caller takes it that the call has not run; but an earlier attempt of the proxy may have.
     """
-    if error.is_remote:
+    if error.code == pybrpc.ErrorCode.ELOGOFF and error.may_have_run:
+        controller.set_failed(pybrpc.ErrorCode.EINTERNAL, error.message)
+    elif error.is_remote:
         controller.error_code, controller.error_text = error.code, error.remote_text
         return_user_fields(onward, controller)
     else:

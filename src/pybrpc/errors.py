@@ -186,15 +186,15 @@ class RpcError(PyBrpcError):
 
     _earlier_may_have_run: bool = False
     """Whether the server may have run an earlier attempt of the call that has ended with it."""
-    _PICKLED: tuple[str, ...] = (
-        "code",
-        "message",
-        "phase",
-        "peer",
-        "is_remote",
-        "remote_text",
-        "_earlier_may_have_run",
-    )
+
+    # For a class of a user whose constructor does not call this one.
+    code: int = ErrorCode.EINTERNAL
+    text: str = ""
+    message: str = ""
+    phase: Phase | None = None
+    peer: str = ""
+    is_remote: bool = False
+    remote_text: str = ""
 
     def __init__(
         self,
@@ -233,22 +233,22 @@ class RpcError(PyBrpcError):
     def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
         """A copy of the error for one of several callers, whose call was in phase `came_to`.
 
-        If no connection was established, all calls failed in the phase of this error. Each caller
-        raises a copy, because an exception collects the stack of the thread that raises it.
+        If no connection was established, all calls failed in the phase of this error, but for one
+        whose request may have left. Each caller raises a copy, because an exception collects the
+        stack of the thread that raises it.
         """
-        never_connected = self.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE)
-        copy = type(self)(
-            self.text,
-            code=self.code,
-            phase=self.phase if never_connected or came_to is None else came_to,
-            peer=self.peer or peer,
-            is_remote=self.is_remote,
-        )
-        copy.message = self.message
-        copy.remote_text = self.remote_text
+        phase = self.phase if came_to is None else came_to
+        if phase in NOTHING_LEFT and self.phase in (Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE):
+            phase = self.phase
+        copy = type(self).__new__(type(self))  # see _new_error
+        copy.args = self.args
+        vars(copy).update(vars(self))
+        vars(copy).pop("ended_call", None)
+        if came_to is not None:
+            vars(copy).pop("_earlier_may_have_run", None)
+        copy.phase = phase
+        copy.peer = self.peer or peer
         copy.__cause__ = self.__cause__
-        if came_to is None:
-            copy._earlier_may_have_run = self._earlier_may_have_run
         return copy
 
     def __str__(self) -> str:
@@ -264,9 +264,13 @@ class RpcError(PyBrpcError):
         return f"<{type(self).__name__} {self}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        attributes = vars(self)
-        state = {name: attributes[name] for name in self._PICKLED if name in attributes}
-        return type(self), (self.text,), state
+        return _new_error, (type(self),), {**vars(self), "args": self.args}
+
+
+def _new_error(cls: type[RpcError]) -> RpcError:
+    """An error without attributes, for `copy` and `pickle`: a class of a user may have any
+    constructor."""
+    return cls.__new__(cls)
 
 
 class ProtocolError(RpcError):
@@ -412,12 +416,6 @@ class RtmpStatusError(RpcError):
     default_code = ErrorCode.ERTMPCREATESTREAM
     ended_call = True
     status: str = ""
-    _PICKLED = (*RpcError._PICKLED, "status")
-
-    def copy(self, came_to: Phase | None = None, peer: str = "") -> Self:
-        copy = super().copy(came_to, peer)
-        copy.status = self.status
-        return copy
 
 
 # fmt: off

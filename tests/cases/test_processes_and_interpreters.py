@@ -68,6 +68,35 @@ def test_call_without_a_timeout_in_a_destructor_at_exit_ends() -> None:
     assert printed.splitlines() == ["worked hello", "RpcTimeoutError", "WouldDeadlockError"]
 
 
+FIRST_CALL_IN_A_DESTRUCTOR = """
+import sys, weakref
+import pybrpc
+from tests.peers.echo import ECHO, echo_request
+
+address = sys.argv[1]
+stubs = [pybrpc.Stub(ECHO, pybrpc.Channel(each)) for each in (address, [address])]
+
+class LastWords:
+    def __del__(self, stubs=stubs, request=echo_request("bye"), print=print):
+        for stub in stubs:
+            for call in (stub.Echo, lambda request: stub.Echo.future(request).result()):
+                try:
+                    print(call(request).message)
+                except Exception:
+                    print("failed", flush=True)
+
+kept = LastWords()
+weakref.finalize(kept, int)  # its first use imports a module, which fails at the end
+"""
+
+
+def test_first_call_of_a_process_in_a_destructor_at_exit_fails_at_once() -> None:
+    """It would start the dispatcher's thread, and wait for ever until that runs."""
+    with ScriptedServer() as server:
+        printed = run_script(FIRST_CALL_IN_A_DESTRUCTOR, server.address)
+    assert printed.splitlines() == ["failed"] * 4
+
+
 LEAVE_CALLS_IN_FLIGHT = """
 import sys, threading, time
 import pybrpc

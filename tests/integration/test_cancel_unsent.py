@@ -192,3 +192,50 @@ def test_loser_of_a_hedge_that_is_still_queued_is_never_sent() -> None:
     assert [bytes(r.body) for r in server.requests].count(
         echo_request("hedged").SerializeToString()
     ) == 1
+
+
+class Password:
+    def generate_credential(self) -> bytes:
+        return b"good"
+
+
+def test_calls_whose_request_waits_for_the_credential_may_have_run_once_nothing_stops_them() -> (
+    None
+):
+    """The first requests of a connection become bytes together. From then on they are sent, though
+    their calls may have ended while not one byte of them had left."""
+    may_read = threading.Event()
+
+    def read_late(peer: Peer) -> None:
+        may_read.wait()
+        peer.echo_until_closed()
+
+    futures: list[concurrent.futures.Future[Any]] = []
+    with (
+        ScriptedServer(read_late) as server,
+        ScriptedServer(echo) as other,
+        pybrpc.Channel(server.address, timeout=60, options=SMALL, auth=Password()) as channel,
+        pybrpc.Channel(other.address, timeout=60) as other_channel,
+    ):
+        stub = pybrpc.Stub(ECHO, channel)
+        begun = threading.Event()
+
+        def begin(_: Any, error: pybrpc.RpcError | None) -> None:
+            # In the dispatcher thread: so all are queued before the connection is established.
+            futures.append(stub.Echo.future(echo_request("x" * 8_000_000)))
+            futures.extend(stub.Echo.future(echo_request(f"{i}"), timeout=0.5) for i in range(50))
+            begun.set()
+
+        pybrpc.Stub(ECHO, other_channel).Echo.with_callback(echo_request(), begin)
+        try:
+            assert begun.wait(60)
+            errors = [future.exception() for future in futures[1:]]
+        finally:
+            may_read.set()
+        futures[0].result()
+        stub.Echo(echo_request("last"))
+        arrived = {pb.EchoRequest.FromString(bytes(each.body)).message for each in server.requests}
+    sent = [error for i, error in enumerate(errors) if f"{i}" in arrived]
+    assert sent
+    assert {type(error) for error in errors} == {RpcTimeoutError}
+    assert all(isinstance(error, RpcTimeoutError) and error.may_have_run for error in sent)

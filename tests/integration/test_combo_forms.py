@@ -22,7 +22,7 @@ from pybrpc.errors import (
 from tests.fakes.serving import no_later, serving_call
 from tests.fakes.threads import wait_until
 from tests.peers.clusters import REQUEST, cluster
-from tests.peers.combos import aio_channels, channels
+from tests.peers.combos import FORMS, add_all, aio_channels, call_over, channels
 from tests.peers.echo import ECHO
 
 KINDS = ["ParallelChannel", "SelectiveChannel"]
@@ -220,3 +220,62 @@ def test_ended_calls_leave_nothing() -> None:
         del future
         gc.collect()
         wait_until(lambda: call() is None)
+
+
+def fails_after(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
+    yield proceed()
+    raise ValueError("after the call")
+
+
+async def fails_after_in_loop(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
+    await proceed()
+    raise ValueError("after the call")
+
+
+@kinds
+@pytest.mark.parametrize("form", FORMS)
+def test_call_may_have_run_if_an_interceptor_raises_after_it(form: str, kind: str) -> None:
+    interceptor = fails_after_in_loop if form == "asyncio" else fails_after
+    with cluster(1) as servers:
+        with pytest.raises(RpcError) as caught:
+            call_over(
+                form,
+                kind,
+                servers.addresses,
+                REQUEST,
+                add_all,
+                channel_options={"interceptors": [interceptor]},
+            )
+        assert sum(servers.calls) == 1
+    assert (caught.value.code, caught.value.may_have_run) == (ErrorCode.EINTERNAL, True)
+
+
+class NoSuchUserError(RpcError):
+    """As users write their errors: with a constructor of its own."""
+
+    def __init__(self, user: int) -> None:
+        super().__init__(f"no user {user}", code=20001)
+
+
+def knows_nobody(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
+    raise NoSuchUserError(7)
+
+
+async def knows_nobody_in_loop(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
+    raise NoSuchUserError(7)
+
+
+@kinds
+@pytest.mark.parametrize("form", FORMS)
+def test_error_of_a_users_class_ends_the_call(form: str, kind: str) -> None:
+    interceptor = knows_nobody_in_loop if form == "asyncio" else knows_nobody
+    with cluster(1) as servers, pytest.raises(RpcError, match="no user 7") as caught:
+        call_over(
+            form,
+            kind,
+            servers.addresses,
+            REQUEST,
+            add_all,
+            channel_options={"interceptors": [interceptor]},
+        )
+    assert caught.value.code == 20001

@@ -168,6 +168,26 @@ def test_server_that_is_down_is_an_error_of_the_proxy(form: str) -> None:
 
 
 @each_form
+def test_call_that_may_have_run_is_no_log_off_for_the_caller(form: str) -> None:
+    """The caller would send it again, or believe that it has not run."""
+
+    def break_off(peer: Peer) -> None:
+        peer.expect_request()
+
+    def stop(peer: Peer) -> None:
+        peer.log_off(peer.expect_request())
+
+    with (
+        ScriptedServer(break_off, stop) as backend,
+        proxy_to(backend.address, form) as proxy,
+        pybrpc.Channel(proxy.endpoint, timeout=30, max_retry=0) as channel,
+    ):
+        with pytest.raises(pybrpc.RpcError) as caught:
+            pybrpc.Stub(ECHO, channel).Echo(echo_request())
+    assert (caught.value.code, caught.value.may_have_run) == (ErrorCode.EINTERNAL, True)
+
+
+@each_form
 def test_call_ends_at_the_deadline_of_its_caller(form: str) -> None:
     def read_only(peer: Peer) -> None:
         while peer.read_request() is not None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import errno
 import pickle
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_survives_copying_and_pickling(cls: type[RpcError], remake: object) -> N
     error = cls("why", code=4711, phase=Phase.SENT, peer="10.0.0.1:80", is_remote=True)
     error.remote_text = "[10.0.0.1:80]why"
     has_run().describe_in(error)
+    error.ended_call = True
     again = remake(error)  # type: ignore[operator]
     assert type(again) is cls
     assert vars(again) == vars(error)
@@ -70,6 +72,52 @@ def test_call_may_have_run_if_an_earlier_attempt_may() -> None:
     )
     assert error.copy().may_have_run
     assert not error.copy(Phase.QUEUED).may_have_run, "that is another call"
+
+
+class NoSuchUserError(RpcError):
+    """As users write their errors: with a constructor, and attributes, of its own."""
+
+    def __init__(self, user: int, tries: int) -> None:
+        super().__init__(f"no user {user}", code=20001)
+        self.user = user
+
+
+class SilentError(RpcError):
+    def __init__(self) -> None:
+        """Without that of RpcError."""
+
+
+@pytest.mark.parametrize("error", [NoSuchUserError(7, 2), SilentError()])
+@pytest.mark.parametrize(
+    "remake", [copy.copy, lambda error: pickle.loads(pickle.dumps(error)), lambda e: e.copy()]
+)
+def test_class_of_a_user_with_any_constructor_is_copied(error: RpcError, remake: Any) -> None:
+    again = remake(error)
+    assert type(again) is type(error)
+    assert vars(error).items() <= vars(again).items()
+    assert (str(again), again.args, again.code) == (str(error), error.args, error.code)
+
+
+def test_copy_was_not_the_end_of_a_call() -> None:
+    error = RpcError("x")
+    error.ended_call = True
+    assert not error.copy().ended_call
+
+
+def test_number_of_sent_messages_survives_pickling() -> None:
+    error = errors.StreamTimeoutError("too late")
+    error.sent = 5
+    assert pickle.loads(pickle.dumps(error)).sent == 5
+
+
+@pytest.mark.parametrize("phase", [Phase.RESOLVE, Phase.CONNECT, Phase.HANDSHAKE])
+def test_call_whose_request_may_have_left_never_failed_before_the_connection(phase: Phase) -> None:
+    """A thread was interrupted while its call saw the connection being made."""
+    error = make_rpc_error(ErrorCode.EFAILEDSOCKET, "interrupted", phase=phase)
+    assert [error.copy(came_to).may_have_run for came_to in Phase] == [
+        came_to in (Phase.SENT, Phase.WAITING, Phase.SERVER) for came_to in Phase
+    ]
+    assert error.copy(Phase.QUEUED).phase is phase
 
 
 def test_text_says_only_what_the_phase_does_not() -> None:

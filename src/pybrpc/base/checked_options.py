@@ -177,5 +177,8 @@ def shown(value: object) -> str:
     the repr of an empty protobuf message is empty."""
     if isinstance(value, type):
         return f"the class {value.__name__}: make an object of it"
-    text = repr(value) or f"an empty {type(value).__name__}"
+    try:
+        text = repr(value) or f"an empty {type(value).__name__}"
+    except Exception:
+        text = f"a {type(value).__name__} whose repr raises"
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -12,6 +12,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pybrpc.base.import_gate import importing
+
 if TYPE_CHECKING:
     import asyncio as asyncio
     import hashlib as hashlib
@@ -30,7 +32,8 @@ class LazyModule:
         self.__name__ = name
 
     def __getattr__(self, name: str) -> Any:
-        module = import_module(self.__name__)
+        with importing:
+            module = import_module(self.__name__)
         self.__dict__ = module.__dict__
         return getattr(module, name)
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from operator import attrgetter
 
+from pybrpc.base.import_gate import importing
+
 
 def lazy_names(
     package: str, defined_in: Mapping[str, str], modules: Iterable[str] = ()
@@ -30,13 +32,25 @@ def lazy_names(
 
     def get(name: str) -> object:
         if name in submodules:
-            return import_module(f"{package}.{name}")
+            with importing:
+                return import_module(f"{package}.{name}")
         place = defined_in.get(name)
         if place is None:
             text = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(text, name=name, obj=sys.modules.get(package))
         module, _, other = place.partition(":")
-        value: object = attrgetter(other or name)(import_module(module))
+        with importing:
+            imported = import_module(module)
+        try:
+            value: object = attrgetter(other or name)(imported)
+        except AttributeError:
+            if not getattr(imported.__spec__, "_initializing", False):
+                raise
+            text = (
+                f"{package}.{name} is being imported by this thread: code that interrupts it, such "
+                "as a signal handler, can't use it yet; import it before that may come"
+            )
+            raise ImportError(text, name=module) from None
         vars(sys.modules[package])[name] = value
         return value
 

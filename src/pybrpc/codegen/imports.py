@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from pybrpc.codegen.messages import MessageName, is_importable
@@ -58,7 +59,7 @@ class Imports:
         if name.startswith("__"):
             name = f"m{name}"  # Python would change it in the code of a class
         elif not is_importable(name):
-            name = f"_{name}"
+            name = f"_{unicodedata.normalize('NFKC', name)}"
         while name in self._taken:
             name += "_"
         self._taken.add(name)
@@ -102,7 +103,8 @@ class Imports:
     def _call(self, module: str) -> str:
         place = self._place_of(module)
         package = ", __package__" if place.startswith(".") else ""
-        return f"{self._names[module]} = {self._import_module}({json.dumps(place)}{package})"
+        text = json.dumps(place, ensure_ascii=False)
+        return f"{self._names[module]} = {self._import_module}({text}{package})"
 
     def _place_of(self, module: str) -> str:
         """The module as seen from the generated file: "a.b_pb2", or relatively "..a.b_pb2"."""

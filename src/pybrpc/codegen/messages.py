@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -52,5 +53,8 @@ def module_of(path: str, ending: str) -> str:
 
 
 def is_importable(dotted: str) -> bool:
-    """Whether the parts of a dotted name can be written in Python code."""
-    return all(part.isidentifier() and not keyword.iskeyword(part) for part in dotted.split("."))
+    """Whether the parts of a dotted name can be written in Python code. Python reads some
+    characters as others there: the ligature "fi" as two letters."""
+    return unicodedata.is_normalized("NFKC", dotted) and all(
+        part.isidentifier() and not keyword.iskeyword(part) for part in dotted.split(".")
+    )

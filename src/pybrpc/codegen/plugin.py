@@ -74,7 +74,8 @@ def respond(request: CodeGeneratorRequest) -> CodeGeneratorResponse:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the plugin. Return the exit status: 1 for bytes that are no request, 2 for arguments."""
-    if sys.argv[1:] if arguments is None else arguments:
+    has_arguments = bool(sys.argv[1:] if arguments is None else arguments)
+    if has_arguments or sys.stdin.isatty():  # nobody types a request
         print(USAGE, file=sys.stderr)
         return 2
     try:

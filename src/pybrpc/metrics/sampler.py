@@ -18,6 +18,7 @@ from typing import Protocol
 import pybrpc.base.renewed  # noqa: F401  its function runs first in a forked child: see the end
 from pybrpc.base.guard import LIBRARY
 from pybrpc.base.limited_log import LimitedLog
+from pybrpc.base.thread_start import start_thread
 
 TICK_S = 1.0
 STOP_S = 1.0
@@ -110,7 +111,7 @@ class Sampler:
             thread = threading.Thread(target=self._run, name="pybrpc-sampler", daemon=True)
             self._thread = thread
             try:
-                thread.start()
+                start_thread(thread)
             except RuntimeError as error:  # no thread to be had; the next `add` tries again
                 self._thread = None
                 self._log.warn("the sampler can't start its thread", reason=error)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import pybrpc.base.renewed  # noqa: F401  its function runs first in a forked child
 from pybrpc.base.guard import NAMING
+from pybrpc.base.thread_start import start_thread
 
 STOP_S = 1.0
 """Longest time that the end of the process waits for these threads, all of them together."""
@@ -46,7 +47,7 @@ class Background:
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         _running[self] = None
         try:
-            self._thread.start()
+            start_thread(self._thread)
         except RuntimeError:
             _running.pop(self, None)
             raise

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from pybrpc.base.checked_options import why_not_called
+from pybrpc.base.import_gate import importing
 from pybrpc.naming.interfaces import NamingService
 from pybrpc.naming.naming_url import NamingUrl
 from pybrpc.naming.services.list_naming import DynamicListNaming, ListNaming
@@ -73,5 +74,6 @@ def _built_in(scheme: str) -> NamingFactory | None:
     if name is None:
         return None
     module, _, cls = name.partition(".")
-    factory: NamingFactory = getattr(importlib.import_module(f"{_SERVICES}.{module}"), cls)
+    with importing:
+        factory: NamingFactory = getattr(importlib.import_module(f"{_SERVICES}.{module}"), cls)
     return _factories.setdefault(scheme, factory)

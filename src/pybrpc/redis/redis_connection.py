@@ -101,10 +101,6 @@ class PipelinedRequest(WriteRequest):
         super().__init__(IOBuf(), message)
         self.size_bytes = size_bytes
 
-    @property
-    def phase(self) -> Phase:
-        return Phase.SENT if self.progress is Progress.SET_UP else super().phase
-
 
 class RedisConnection(ClientConnection):
     """A connection to Redis, shared by any number of callers."""

@@ -18,6 +18,7 @@ from pybrpc.base.checked_options import (
     shown,
 )
 from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.import_gate import importing
 from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.builtin.server_view import HealthReporter
 from pybrpc.json2pb import JsonOptions
@@ -339,7 +340,8 @@ def protocols_named(
     items: tuple[object, ...] = checked_list(
         "enabled_protocols", wanted, cast("type", object), "names of protocols"
     )
-    every = (*all_protocols(), *more)
+    with importing:
+        every = (*all_protocols(), *more)
     known = {protocol.name: protocol for protocol in every}
     found: dict[str, RpcProtocol] = {}
     for item in items:

@@ -16,6 +16,7 @@ from typing import Any
 from pybrpc.base.flags import WakeSignal
 from pybrpc.base.guard import LIBRARY, run_guarded
 from pybrpc.base.limited_log import LimitedLog
+from pybrpc.base.thread_start import start_thread
 
 MAX_THREADS = 128
 
@@ -90,7 +91,7 @@ class CallbackThreads:
 
     def _start_thread(self, function: Callable[[], object], owner: Any) -> None:
         try:
-            threading.Thread(target=self._run, name="pybrpc-streams", daemon=True).start()
+            start_thread(threading.Thread(target=self._run, name="pybrpc-streams", daemon=True))
         except BaseException:
             with self._lock:
                 self._threads -= 1

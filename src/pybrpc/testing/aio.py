@@ -46,13 +46,21 @@ class InMemoryChannel(AioChannel):
     async def close(self) -> None:
         """Close the channel, then stop its server, unless that ran before. Nobody waits for a
         response any more: async handlers are cancelled after a moment."""
-        await super().close()
-        if self._owns_server:
-            begin_end(self.server)
-            try:
-                await asyncio.wait_for(self.server.wait_stopped(), PATIENCE_S)
-            except TimeoutError:
-                self.server.stop(0.0)
+        try:
+            await super().close()
+        finally:
+            if self._owns_server:
+                await self._end_server()
+
+    async def _end_server(self) -> None:
+        begin_end(self.server)
+        try:
+            await asyncio.wait_for(self.server.wait_stopped(), PATIENCE_S)
+        except BaseException as error:
+            self.server.stop(0.0)
+            if not isinstance(error, TimeoutError):
+                raise  # the test is cancelled
+        finally:
             await self.server.__aexit__(None, None, None)
 
     async def __aenter__(self) -> InMemoryChannel:

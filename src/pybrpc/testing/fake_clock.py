@@ -24,6 +24,7 @@ from typing import Any
 
 from pybrpc.base import flags, waiting
 from pybrpc.base.flags import OnceFlag, WakeSignal
+from pybrpc.base.guard import TRANSPORT
 from pybrpc.errors import DispatcherClosedError
 from pybrpc.testing.step_dispatcher import FakeClock
 from pybrpc.transport.dispatch import asyncio_dispatcher, direct_waiter
@@ -35,7 +36,12 @@ TICK_S = 0.002
 SETTLE_S = 5.0
 """Longest time, in seconds, for which `advance` waits until the dispatcher has run what was due."""
 
+STILL_S = 10.0
+"""Real seconds without a move of the clock after which a warning is logged, once: a test that waits
+for a deadline without advancing the clock would hang without a word."""
+
 _REAL = (
+    "pybrpc.base.import_gate",
     "pybrpc.base.once_posted",
     "pybrpc.builtin.profiling.",
     "pybrpc.cli.",
@@ -92,6 +98,18 @@ class ProcessClock(FakeClock):
         # A whole number: sums of short times are then what they are on paper.
         super().__init__(float(math.ceil(time.monotonic())))
         self._runtime = runtime
+        self._warns_at = time.monotonic() + STILL_S
+
+    def monotonic(self) -> float:
+        """The time of this clock in seconds."""
+        if time.monotonic() >= self._warns_at:
+            self._warns_at = math.inf
+            TRANSPORT.warning(
+                "the fake clock has stood still for %g seconds: what waits for a deadline waits "
+                "until the test advances it, from another thread if this one blocks",
+                STILL_S,
+            )
+        return self.now_s
 
     def advance(self, seconds: float, *, steps: int = 1) -> None:
         """Move the clock forward by `seconds`, in `steps` equal jumps. Any thread.
@@ -100,12 +118,18 @@ class ProcessClock(FakeClock):
         timer that a timer sets begins at the new time, so for a row of pauses, as of retries with a
         backoff, give steps that are as short as the pauses. Threads that wait for a deadline, and
         asyncio loops, see the new time within a few milliseconds. ValueError for a time that is
-        negative or no finite number, or less than one step.
+        negative or no finite number, or less than one step; TypeError for what is no number.
         """
+        if not isinstance(seconds, int | float):
+            raise TypeError(f"the clock moves forward by a number of seconds, not by {seconds!r}")
         if not 0 <= seconds < math.inf:
             raise ValueError(f"the clock moves forward by a number of seconds, not by {seconds!r}")
+        if not isinstance(steps, int):
+            raise TypeError(f"steps must be a whole number, not {steps!r}")
         if steps < 1:
             raise ValueError(f"steps must be at least 1, not {steps!r}")
+        if self._warns_at < math.inf:
+            self._warns_at = time.monotonic() + STILL_S
         began_s = self.now_s
         for step in range(1, steps + 1):
             self.now_s = round(began_s + seconds * step / steps, 9)

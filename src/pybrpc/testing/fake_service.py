@@ -15,6 +15,7 @@ from typing import Any
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from pybrpc.base.checked_options import shown
 from pybrpc.base.deadline import checked_timeout_s, deadline_after
 from pybrpc.errors import NoMethodError, RpcError
 from pybrpc.rpc.attribute_names import RESERVED, attribute_names
@@ -143,10 +144,11 @@ class FakeMethod:
         elif isinstance(answer, type):
             if not issubclass(answer, BaseException):
                 raise TypeError(f"give an object of {answer.__name__}, not the class")
+            _check_made_without_arguments(answer)
         elif not isinstance(answer, BaseException) and not callable(answer):
             raise TypeError(
                 f"{self._method.full_name} answers a {kind.__name__}, an exception, or a function "
-                f"of a request and a controller, not {answer!r:.200}"
+                f"of a request and a controller, not {shown(answer)}"
             )
         checked: Answer = answer
         return checked
@@ -202,6 +204,11 @@ class FakeService(NamesHandlers):
         known = ", ".join(methods) or "none"
         raise AttributeError(f"a FakeService has the methods of its service, {known}: no {name!r}")
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.__dict__.get("_attributes", {}):
+            raise AttributeError(f"a method can't be replaced: call .{name}.answers(...)")
+        super().__setattr__(name, value)
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._attributes]
 
@@ -226,6 +233,15 @@ class FakeService(NamesHandlers):
 def _fresh(error: BaseException) -> BaseException:
     """An error that may be raised again and again: with a traceback of its own."""
     return error.copy() if isinstance(error, RpcError) else error.with_traceback(None)
+
+
+def _check_made_without_arguments(kind: type[BaseException]) -> None:
+    """TypeError if a class of exceptions can't be raised as it is."""
+    try:
+        kind()
+    except BaseException as error:
+        text = f"{kind.__name__} can't be made without arguments: give an object of it"
+        raise TypeError(text) from error
 
 
 async def _pause(seconds: float) -> None:

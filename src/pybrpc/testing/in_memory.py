@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, Unpack, overload
 from google.protobuf.descriptor import ServiceDescriptor
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import safe_repr
 from pybrpc.client.channel.channel import Channel
 from pybrpc.client.channel.options import ChannelOptions
 from pybrpc.server import Server
@@ -162,7 +163,7 @@ def _service_and_object(
             "channel_for needs an object of a class derived from a generated one; or a service and "
             "the object that serves it, such as "
             'channel_for(echo_pb2.DESCRIPTOR.services_by_name["EchoService"], EchoService()); '
-            f"or a FakeService, or a Server, not {served!r:.200}"
+            f"or a FakeService, or a Server, not {safe_repr(served):.200}"
         )
     if impl is None:
         raise TypeError(

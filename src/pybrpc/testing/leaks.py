@@ -206,6 +206,8 @@ class _Watch:
             function(method, *arguments)
 
         def undo() -> None:
+            if vars(owner).get(name) is not replaced:
+                return  # others have put their own there meanwhile, and it may stay
             if is_own:
                 setattr(owner, name, method)
             else:

@@ -11,11 +11,14 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from traceback import format_exception
 from typing import Self
 
 from google.protobuf.message import Message
 
+from pybrpc.base.checked_options import shown
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.guard import TRANSPORT, safe_repr
 from pybrpc.errors import AddressError, ErrorCode
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest, RpcResponse
@@ -25,6 +28,9 @@ from pybrpc.transport.listening.listen import listen
 
 _LIMITS = ParseLimits()
 _READ_BYTES = 256 * 1024
+
+LONG_S = 5.0
+"""Seconds after which `close` logs that it waits for a script."""
 
 
 class ScriptedPeer:
@@ -162,8 +168,9 @@ class ScriptedServer:
               127.0.0.1
 
     When a script returns its connection is closed. What a script raises fails the test: the end of
-    the `with` raises it. ValueError without a script; AddressError, which is a ValueError, for an
-    address that makes no sense, or is in memory; ListenError, an OSError, if it can't listen.
+    the `with` raises it, or it is a note of the error that ends the block. ValueError without a
+    script, TypeError for what is none; AddressError, which is a ValueError, for an address that
+    makes no sense, or is in memory; ListenError, an OSError, if it can't listen.
     """
 
     peer_class: type[ScriptedPeer] = ScriptedPeer
@@ -176,6 +183,9 @@ class ScriptedServer:
     ) -> None:
         if not scripts:
             raise ValueError("a ScriptedServer needs a script: a function of a ScriptedPeer")
+        for script in scripts:
+            if not callable(script):
+                raise TypeError(f"a script is a function of a ScriptedPeer, not {shown(script)}")
         self.protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
         self.requests: list[RpcRequest] = []
         """The requests that the scripts have read, on all connections."""
@@ -183,7 +193,7 @@ class ScriptedServer:
         """The connections so far."""
         self._scripts = scripts
         self._errors: list[BaseException] = []
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[threading.Thread, Script] = {}
         self._is_closing = False
         where = Endpoint.parse(address, allow_port_0=True)
         if where.is_memory:
@@ -218,11 +228,14 @@ class ScriptedServer:
         self.start()
         return self
 
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
             self.close()
-        else:
-            self._end()
+            return
+        self._end()
+        for raised in self._errors:  # one of them may be the cause
+            text = "".join(format_exception(raised)).rstrip()
+            error.add_note(f"a script of the server had raised:\n{text}")
 
     def _end(self) -> None:
         self._is_closing = True
@@ -241,8 +254,12 @@ class ScriptedServer:
                 peer.sock.shutdown(socket.SHUT_RDWR)
         if threading.current_thread() in self._threads:
             return  # two scripts would wait for each other
-        for thread in self._threads:
-            thread.join()
+        for thread, script in self._threads.items():
+            thread.join(LONG_S)
+            if thread.is_alive():
+                name = getattr(script, "__qualname__", None) or safe_repr(script)
+                TRANSPORT.warning("%r waits for the script %s, which has not returned", self, name)
+                thread.join()
 
     def _connect(self) -> None:
         with socket.socket(self._listener.family) as sock:
@@ -264,7 +281,7 @@ class ScriptedServer:
             script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
             self.peers.append(peer)
             thread = threading.Thread(target=self._run, args=(script, peer), name="script")
-            self._threads.append(thread)
+            self._threads[thread] = script
             thread.start()
 
     def _run(self, script: Script, peer: ScriptedPeer) -> None:

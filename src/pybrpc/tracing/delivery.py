@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from pybrpc.base.flags import WakeSignal
 from pybrpc.base.guard import run_guarded
+from pybrpc.base.thread_start import start_thread
 from pybrpc.tracing.span import Span
 
 SpanListener = Callable[[Span], object]
@@ -107,7 +108,7 @@ class Delivery:
     def _start(self) -> None:
         """Start the thread. With the lock."""
         thread = threading.Thread(target=self._run, name="pybrpc-spans", daemon=True)
-        thread.start()
+        start_thread(thread)
         self._thread = thread
 
     def _start_in_child(self) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pybrpc.base.atomic import AtomicRef, atomic_counter, atomic_ref
 from pybrpc.base.byte_budget import ByteBudget
 from pybrpc.base.checked_options import checked_count_or_none
+from pybrpc.base.import_gate import importing
 from pybrpc.base.monkey_patches import check_monkey_patches
 from pybrpc.transport.dispatch.epoll_dispatcher import EpollDispatcher
 from pybrpc.transport.socket_map import SocketMap
@@ -97,7 +98,8 @@ class Runtime:
         """The dispatcher whose turns `loop` runs."""
         dispatcher = self._loop_dispatchers.get(loop)
         if dispatcher is None:
-            from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
+            with importing:
+                from pybrpc.transport.dispatch.asyncio_dispatcher import AsyncioDispatcher
 
             dispatcher = self._loop_dispatchers.setdefault(loop, AsyncioDispatcher(loop))
             self._forget_closed_loops()

@@ -14,7 +14,7 @@ import pytest
 PACKAGE = """
 from pybrpc.base.lazy_names import lazy_names
 
-__all__: list[str] = ["VALUE", "other", "inner", "missing", "sub"]
+__all__: list[str] = ["VALUE", "other", "inner", "missing", "soon", "sub"]
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
@@ -22,6 +22,7 @@ __getattr__, __dir__ = lazy_names(
         "other": "lazy_package.values:VALUE",
         "inner": "lazy_package.values:holder.inner",
         "missing": "lazy_package.values",
+        "soon": "lazy_package.interrupted",
     },
     ("sub",),
 )
@@ -31,13 +32,22 @@ import types
 VALUE = object()
 holder = types.SimpleNamespace(inner=1)
 """
+INTERRUPTED = """
+import lazy_package
+try:  # as a signal handler that runs during the import
+    lazy_package.soon
+except ImportError as error:
+    text = str(error)
+soon = 1
+"""
 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     folder = tmp_path / "lazy_package"
     folder.mkdir()
-    for name, text in (("__init__", PACKAGE), ("values", VALUES), ("sub", "")):
+    files = {"__init__": PACKAGE, "values": VALUES, "interrupted": INTERRUPTED, "sub": ""}
+    for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield importlib.import_module("lazy_package")
@@ -63,7 +73,7 @@ def test_a_submodule_is_imported_when_it_is_used(package: ModuleType) -> None:
 
 
 def test_dir_shows_all_names_before_any_of_them_is_imported(package: ModuleType) -> None:
-    assert set(dir(package)) == {"VALUE", "other", "inner", "missing", "sub"}
+    assert set(dir(package)) == {"VALUE", "other", "inner", "missing", "soon", "sub"}
 
 
 def test_a_name_that_is_none_is_an_attribute_error_with_the_name(package: ModuleType) -> None:
@@ -94,3 +104,9 @@ def test_threads_that_use_a_name_at_once_get_the_same_object(package: ModuleType
         thread.join()
     assert len(found) == 8
     assert len(set(map(id, found))) == 1
+
+
+def test_code_that_interrupts_the_import_of_a_name_hears_it(package: ModuleType) -> None:
+    assert package.soon == 1
+    text = sys.modules["lazy_package.interrupted"].text
+    assert text.startswith("lazy_package.soon is being imported by this thread")

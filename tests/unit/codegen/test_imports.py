@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 
 from pybrpc.codegen.imports import Imports
@@ -98,3 +101,14 @@ def test_file_in_a_folder_with_a_keyword_loads_its_descriptors_by_a_call() -> No
 def test_file_whose_name_is_no_word_loads_its_descriptors_by_a_call() -> None:
     made = imports(own="1x", is_relative=True)
     assert made.lines()[-1] == '_1x_pb2 = import_module(".1x_pb2", __package__)'
+
+
+@pytest.mark.parametrize("name", ["\U0001f600", "\ufb01", 'a"b', "1"])
+def test_module_with_any_name_is_imported_by_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import statement can't name it, or would read its name as another one."""
+    made = imports(own=name)
+    module = ModuleType(f"{name}_pb2")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    found: dict[str, object] = {}
+    exec("\n".join(made.lines()), found)
+    assert found[made.descriptors] is module

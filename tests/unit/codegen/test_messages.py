@@ -38,6 +38,6 @@ def test_words_are_importable(name: str) -> None:
     assert is_importable(name)
 
 
-@pytest.mark.parametrize("name", ["a.import", "None", "1a", "", "a..b"])
+@pytest.mark.parametrize("name", ["a.import", "None", "1a", "", "a..b", "\ufb01_pb2"])
 def test_keywords_and_what_is_no_word_are_not(name: str) -> None:
     assert not is_importable(name)

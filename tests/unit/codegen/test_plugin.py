@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import tomllib
@@ -119,6 +120,17 @@ def test_bytes_that_are_no_request_are_refused() -> None:
 
 def test_arguments_are_refused_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 2
+    assert "--pybrpc_out=." in capsys.readouterr().err
+
+
+def test_terminal_gets_the_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    master, terminal = os.openpty()
+    os.write(master, b"\x04")  # the end of the input, for a plugin that reads it
+    with open(master, "rb"), open(terminal, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert main([]) == 2
     assert "--pybrpc_out=." in capsys.readouterr().err
 
 

@@ -326,3 +326,23 @@ def test_wrong_use_is_told() -> None:
                 clock.advance(seconds)
         with pytest.raises(ValueError, match="steps"):
             clock.advance(1, steps=0)
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [("1", 1), (None, 1), (1, 1.5), (1, "2")])
+def test_clock_moves_by_numbers(seconds: Any, steps: Any) -> None:
+    with fake_clock() as clock, pytest.raises(TypeError, match=r"number"):
+        clock.advance(seconds, steps=steps)
+
+
+def test_clock_that_nobody_advances_says_so_once(
+    fake: FakeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = sys.modules[ProcessClock.__module__]
+    monkeypatch.setattr(module, "STILL_S", 0.05)
+    with fake_clock() as clock, channel_for(fake, timeout=30) as channel:
+        threads, found = outcomes_of_blocking(lambda: pybrpc.Stub(SERVICE, channel).Echo(HELLO), 2)
+        wait_until(lambda: "has stood still for 0.05 seconds" in caplog.text)
+        until(lambda: len(found) == 2, clock, 31)
+        for thread in threads:
+            thread.join()
+    assert [each.getMessage()[:14] for each in caplog.records].count("the fake clock") == 1

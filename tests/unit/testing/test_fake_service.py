@@ -304,3 +304,37 @@ def test_fake_serves_its_own_service_alone(fake: FakeService) -> None:
         TypeError, match=r"FakeService can't serve odd\.Odd: it has no method class"
     ):
         pybrpc.Server().add_service(odd_service(), fake)
+
+
+class NoSuchUserError(pybrpc.RpcError):
+    """As users write their errors: with a constructor of its own."""
+
+    def __init__(self, user: int) -> None:
+        super().__init__(f"no user {user}", code=20001)
+
+
+def test_error_of_a_users_class_keeps_its_code(fake: FakeService) -> None:
+    fake.Echo.answers(NoSuchUserError(7))
+    assert outcomes(fake, 2) == ["E20001", "E20001"]
+
+
+def test_class_that_needs_arguments_is_refused_where_it_is_given(fake: FakeService) -> None:
+    with pytest.raises(TypeError, match="RpcError can't be made without arguments"):
+        fake.Echo.answers(pybrpc.RpcError)
+
+
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise KeyError
+
+
+def test_thing_without_a_repr_is_refused(fake: FakeService) -> None:
+    with pytest.raises(TypeError, match="answers a EchoResponse, an exception, or a function"):
+        fake.Echo.answers(Unspeakable())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="or a FakeService, or a Server"):
+        channel_for(Unspeakable())  # type: ignore[call-overload]
+
+
+def test_method_can_not_be_replaced(fake: FakeService) -> None:
+    with pytest.raises(AttributeError, match=r"call \.Echo\.answers\(\.\.\.\)"):
+        fake.Echo = reply("hi")

@@ -148,6 +148,10 @@ def test_numbers_that_make_no_sense(make: object) -> None:
 def test_a_refusal_has_no_direction() -> None:
     with pytest.raises(TypeError, match="takes faults such as CutAt"):
         Faults(to_client=[Refuse()])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="takes a list of faults"):
+        Faults(to_client=CutAt(1))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"refuse takes a Refuse\(\)"):
+        Faults(refuse=True)  # type: ignore[arg-type]
 
 
 def test_faults_are_values() -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,6 +178,51 @@ def test_a_plan_that_raises_refuses_and_is_told_at_the_end() -> None:
         with pytest.raises(KeyError, match="no such connection"):
             proxy.close()
     assert proxy.statistics().connect_failures == 0
+
+
+def forgets_to_return(number: int) -> None:
+    """A plan that is none."""
+
+
+@pytest.mark.parametrize(
+    ("plan", "raised"),
+    [(forgets_to_return, TypeError), (lambda number: pytest.fail("none"), pytest.fail.Exception)],
+)
+def test_a_wrong_plan_refuses_each_connection_and_is_told_at_the_end(
+    plan: Any, raised: type[BaseException]
+) -> None:
+    with closed_port() as address:
+        proxy = FaultyProxy(address, plan)
+        for _ in range(2):
+            connect_and_be_reset(proxy.address)
+        with pytest.raises(raised, match=r"none|a plan returns must be Faults"):
+            proxy.close()
+
+
+def test_error_of_a_plan_is_a_note_of_the_error_of_the_test() -> None:
+    def plan(number: int) -> Faults:
+        raise KeyError("no such connection")
+
+    def test(address: str) -> None:
+        with FaultyProxy(address, plan) as proxy:
+            connect_and_be_reset(proxy.address)
+            raise ZeroDivisionError
+
+    with closed_port() as address, pytest.raises(ZeroDivisionError) as caught:
+        test(address)
+    assert caught.value.__notes__ == [
+        "the plan of the proxy had raised KeyError('no such connection')"
+    ]
+
+
+def test_what_is_no_plan_is_refused() -> None:
+    with closed_port() as address, FaultyProxy(address) as proxy:
+        with pytest.raises(TypeError, match=r"must be Faults\(\.\.\.\)"):
+            FaultyProxy(address, CutAt(3))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="the plan, which is no function"):
+            proxy.plan = None  # type: ignore[assignment]
+        with pytest.raises(TypeError, match="argument of set_next"):
+            proxy.set_next(Faults(), CutAt(3))  # type: ignore[arg-type]
 
 
 def test_a_plan_may_talk_to_its_proxy() -> None:

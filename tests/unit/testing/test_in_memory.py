@@ -22,6 +22,7 @@ from pybrpc.errors import (
 from pybrpc.protocols.registry import protocol_named
 from pybrpc.protocols.traits import connection_types_of
 from pybrpc.testing import FakeService, aio, assert_no_leaks, channel_for
+from pybrpc.transport.memory_listeners import endpoints_in_memory
 from tests.fakes.threads import WAIT_S
 from tests.peers.forking import exit_code_of, fork
 from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse
@@ -397,3 +398,32 @@ def test_error_of_a_request_that_is_none_is_raised_before_it_is_sent() -> None:
         with pytest.raises(BadRequestError):
             pybrpc.Stub(SERVICE, channel).Echo(EchoResponse(message="wrong type"))
     assert channel.server.statistics().requests == 0
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_server_ends_also_if_the_end_of_the_block_is_canceled(turns: int) -> None:
+    """At any of its awaits, and with a handler that would run for ever."""
+    fake = FakeService(SERVICE)
+    fake.Echo.never_answers()
+
+    async def use(is_ending: asyncio.Event) -> None:
+        async with aio.channel_for(fake, timeout=None) as channel:
+            call = pybrpc.Stub(SERVICE, channel).Echo(EchoRequest(message="hello"))
+            while not fake.calls:
+                await asyncio.sleep(0.001)
+            call.cancel()
+            is_ending.set()
+
+    async def cancel() -> None:
+        is_ending = asyncio.Event()
+        task = asyncio.create_task(use(is_ending))
+        await is_ending.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while endpoints_in_memory():
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(cancel(), WAIT_S))

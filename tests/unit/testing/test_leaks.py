@@ -329,3 +329,13 @@ def test_wrong_use_is_told() -> None:
         assert_no_leaks(grace=None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="grace"):
         assert_no_leaks(grace=-1)
+
+
+def test_method_that_the_block_has_replaced_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.start)  # put back at the end
+    with assert_no_leaks():
+        threading.Thread.start = start  # type: ignore[method-assign]
+    assert threading.Thread.start is start

@@ -18,7 +18,7 @@ from pybrpc.errors import (
     ProtocolError,
     RpcTimeoutError,
 )
-from pybrpc.testing import ScriptedPeer, ScriptedServer, assert_no_leaks
+from pybrpc.testing import ScriptedPeer, ScriptedServer, assert_no_leaks, scripted_server
 from pybrpc.testing.scripted_server import never_answer
 from tests.fakes.threads import WAIT_S, wait_until
 from tests.peers.raw_peer import SERVICE, EchoRequest, EchoResponse
@@ -160,6 +160,42 @@ def test_error_of_the_test_itself_comes_out() -> None:
         raise KeyError
 
 
+def test_error_of_a_script_is_a_note_of_the_error_that_it_has_caused() -> None:
+    def refuses(peer: ScriptedPeer) -> None:
+        peer.expect_request()
+        raise AssertionError("not this request")
+
+    with (
+        pytest.raises(ConnectionFailedError) as caught,
+        ScriptedServer(refuses) as server,
+        pybrpc.Channel(server.address, max_retry=0, timeout=WAIT_S) as channel,
+    ):
+        pybrpc.Stub(SERVICE, channel).Echo(HELLO)
+    (note,) = caught.value.__notes__
+    assert note.startswith("a script of the server had raised:")
+    assert note.endswith("AssertionError: not this request")
+
+
+def test_script_that_does_not_return_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(scripted_server, "LONG_S", 0.01)
+    go_on = threading.Event()
+
+    def does_not_return(peer: ScriptedPeer) -> None:
+        go_on.wait(WAIT_S)
+
+    server = ScriptedServer(does_not_return)
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port)):
+        wait_until(lambda: server.connections == 1)
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        wait_until(lambda: "does_not_return, which has not returned" in caplog.text)
+        go_on.set()
+        closing.join()
+
+
 def test_server_that_was_never_started_can_be_closed() -> None:
     threads = threading.active_count()
     ScriptedServer(answer).close()
@@ -205,5 +241,7 @@ def test_wrong_arguments_are_told() -> None:
         ScriptedServer(answer, address=server.address)
     with pytest.raises(ValueError, match="needs a script"):
         ScriptedServer()
+    with pytest.raises(TypeError, match="a script is a function"):
+        ScriptedServer(b"bytes")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown protocol"):
         ScriptedServer(answer, protocol="morse")

@@ -10,6 +10,7 @@ import pybrpc.transport.dispatch.asyncio_dispatcher  # noqa: F401 - here, not in
 from pybrpc.base.checked_options import checked_flag
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.import_gate import importing
 from pybrpc.base.named_options import shows_options
 from pybrpc.client.calls.aio_calls import LoopBinding
 from pybrpc.client.channel.aio_stub_method import AioStubMethod
@@ -108,9 +109,10 @@ class AioChannel(ChannelBase):
         """The callable for one method, for a Stub."""
         sent = self.method_as_sent(method)
         if self._interceptors:
-            from pybrpc.client.channel.intercepted.aio_intercepted_method import (
-                AioInterceptedMethod,
-            )
+            with importing:
+                from pybrpc.client.channel.intercepted.aio_intercepted_method import (
+                    AioInterceptedMethod,
+                )
 
             return AioInterceptedMethod(self, sent, self._interceptors)
         return AioStubMethod(self, sent)

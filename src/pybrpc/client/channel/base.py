@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pybrpc.base.checked_options import checked_instance
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.import_gate import importing
 from pybrpc.base.named_options import check_names, shows_options
 from pybrpc.base.public_dir import public_dir
 from pybrpc.base.wake_list import WakeList
@@ -35,6 +36,7 @@ from pybrpc.client.endpoints.single_connections import SingleConnections
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.errors import ChannelClosedError
 from pybrpc.rpc.controller import Controller
+from pybrpc.transport.connecting.resolver import prepare_look_ups
 from pybrpc.transport.runtime import default_runtime
 
 if TYPE_CHECKING:
@@ -114,12 +116,15 @@ class ChannelBase:
         """The address; `None` for a channel to several servers."""
         servers = servers_of(address)
         if servers is not None:
-            from pybrpc.client.channel.cluster_options import ClusterOptions
+            with importing:
+                from pybrpc.client.channel.cluster_options import ClusterOptions
 
             self._cluster = ClusterOptions(servers, settings)
         else:
             settings.check_has_one_server()
             self.endpoint = Endpoint.parse(address)  # type: ignore[arg-type]
+            if self.endpoint.has_port and not self.endpoint.is_ip:
+                prepare_look_ups()
         self.timeout_s = settings.timeout_s
         self.call_options = settings.call_options
         self._interceptors = settings.checked_interceptors
@@ -128,7 +133,8 @@ class ChannelBase:
         self.encoding = settings.encoding
         self._http_part: HttpPart | None = None
         if settings.http_content_type is not None:
-            from pybrpc.client.channel.http_part import HttpPart
+            with importing:
+                from pybrpc.client.channel.http_part import HttpPart
 
             self._http_part = HttpPart(settings.http_content_type, settings.json_options)
         self._source_settings = settings.source_settings

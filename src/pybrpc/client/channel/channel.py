@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, overload
 
 from pybrpc.base.checked_options import checked_flag
 from pybrpc.base.deadline import checked_timeout_s
+from pybrpc.base.import_gate import importing
 from pybrpc.client.channel.base import ChannelBase, statistics_of
 from pybrpc.client.channel.options import CHANNEL_TIMEOUT, Timeout
 from pybrpc.client.channel.raw_stub_method import RawStubMethod
@@ -143,7 +144,10 @@ class Channel(ChannelBase):
         """The callable for one method, for a Stub."""
         sent = self.method_as_sent(method)
         if self._interceptors:
-            from pybrpc.client.channel.intercepted.intercepted_method import InterceptedMethod
+            with importing:
+                from pybrpc.client.channel.intercepted.intercepted_method import (
+                    InterceptedMethod,
+                )
 
             return InterceptedMethod(self, sent, self._interceptors)
         return StubMethod(self, sent)

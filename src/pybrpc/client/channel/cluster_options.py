@@ -27,6 +27,7 @@ from pybrpc.client.cluster.router import RouterSettings
 from pybrpc.client.connections.connection_factory import ConnectionFactory
 from pybrpc.client.endpoints.source_base import SourceBase
 from pybrpc.naming import NamingUrl, ServerNode, watch
+from pybrpc.transport.connecting.resolver import prepare_look_ups
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +41,7 @@ class ClusterOptions:
 
     def __init__(self, servers: Servers, settings: ChannelSettings) -> None:
         """AddressError, ValueError or TypeError for wrong options."""
+        prepare_look_ups()  # its servers, or those that a naming service finds, may have names
         checked_instance_or_none("cluster_recover", settings.cluster_recover, ClusterRecover)
         checked_instance_or_none("retry_budget", settings.retry_budget, RetryBudget)
         checked_function_or_none("server_filter", settings.server_filter, "node")

@@ -22,6 +22,7 @@ from pybrpc.base.checked_options import (
 )
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.import_gate import importing
 from pybrpc.base.named_options import check_names, defaults_of
 from pybrpc.client.calls.backup_policy import BackupRequestPolicy, after_s_of
 from pybrpc.client.calls.call_options import CallOptions
@@ -234,7 +235,8 @@ class ChannelSettings:
     def _client_tls(self) -> ClientTls | None:
         if self.tls is None or self.tls is False:
             return None
-        from pybrpc.transport.tls.client_tls import ClientTls
+        with importing:
+            from pybrpc.transport.tls.client_tls import ClientTls
 
         return ClientTls.of(self.tls)
 
@@ -286,13 +288,15 @@ def _protocol_and_form(name: str) -> tuple[RpcProtocol, HttpContentType | None]:
     if not isinstance(name, str):
         return protocol_named(name), None
     base, mark, form = name.partition(":")
+    with importing:
+        protocol = protocol_named(name if base != HTTP_KIND else base)
     if base != HTTP_KIND:
-        return protocol_named(name), None
+        return protocol, None
     kinds = _http_forms()
     if mark and form not in kinds:
         known = ", ".join(f'"{base}:{each}"' for each in kinds)
         raise ValueError(f"unknown protocol {name!r}; of http there are {known}")
-    return protocol_named(base), kinds[form or "json"]
+    return protocol, kinds[form or "json"]
 
 
 def protocol_names() -> list[str]:
@@ -307,7 +311,8 @@ def default_connection_type(protocol: str) -> ConnectionType:
 
 
 def _http_forms() -> dict[str, HttpContentType]:
-    from pybrpc.rpc.http_bodies import HttpContentType
+    with importing:
+        from pybrpc.rpc.http_bodies import HttpContentType
 
     return {kind.value.removeprefix("application/"): kind for kind in HttpContentType}
 
@@ -315,7 +320,8 @@ def _http_forms() -> dict[str, HttpContentType]:
 def _check_json_options(
     given: object, protocol: RpcProtocol, content_type: HttpContentType | None
 ) -> None:
-    from pybrpc.json2pb.options import JsonOptions
+    with importing:
+        from pybrpc.json2pb.options import JsonOptions
 
     checked_instance_or_none("json_options", given, JsonOptions)
     if content_type is None:
@@ -325,7 +331,8 @@ def _check_json_options(
 def _checked_interceptors(interceptors: Iterable[Any]) -> tuple[Interceptor, ...]:
     if type(interceptors) is tuple and not interceptors:
         return ()
-    from pybrpc.rpc.interceptors.interceptor import checked_interceptors
+    with importing:
+        from pybrpc.rpc.interceptors.interceptor import checked_interceptors
 
     return checked_interceptors(interceptors)
 
@@ -333,7 +340,8 @@ def _checked_interceptors(interceptors: Iterable[Any]) -> tuple[Interceptor, ...
 def _factory_type(protocol: RpcProtocol) -> type[ConnectionFactory]:
     if kind_of(protocol) != HTTP_KIND:
         return ConnectionFactory
-    from pybrpc.client.connections.http_connection_factory import HttpConnectionFactory
+    with importing:
+        from pybrpc.client.connections.http_connection_factory import HttpConnectionFactory
 
     return HttpConnectionFactory
 

@@ -231,7 +231,7 @@ class ComboCall:
         try:
             future = self.form.start(method, request, timeout, flight.result.controller)
         except Exception as reason:
-            self._end_flight(flight, None, self._sub_error(reason))
+            self._end_flight(flight, None, self._sub_error(reason, self.error))
             return
         flight.future = future
         future.add_done_callback(partial(self._on_future_done, flight))
@@ -256,7 +256,7 @@ class ComboCall:
             if raised is None:
                 response = future.result()
             else:
-                error = self._sub_error(raised)
+                error = self._sub_error(raised, self._waiting_error)
         self._end_flight(flight, response, error)
 
     def _end_flight(self, flight: Flight, response: Any, error: RpcError | None) -> None:
@@ -293,14 +293,15 @@ class ComboCall:
     def _waiting_error(self, code: int, text: str) -> RpcError:
         return make_rpc_error(code, text, phase=Phase.WAITING, peer=self.channel.name)
 
-    def _sub_error(self, reason: BaseException) -> RpcError:
-        """The error of a sub call that raised `reason`."""
+    def _sub_error(self, reason: BaseException, made: Callable[[int, str], RpcError]) -> RpcError:
+        """The error of a sub call that raised `reason`; `made` knows its phase. An interceptor may
+        raise anything, also after the server has run the call."""
         if isinstance(reason, RpcError):
             return reason
         deliver_interrupt(reason)
         is_closed = isinstance(reason, ChannelClosedError)
         code = ErrorCode.ECLOSE if is_closed else ErrorCode.EINTERNAL
-        error = self.error(code, str(reason) if is_closed else safe_repr(reason))
+        error = made(code, str(reason) if is_closed else safe_repr(reason))
         error.__cause__ = reason
         return error
 

@@ -122,10 +122,6 @@ class HttpWrite(WriteRequest):
         super().__init__(IOBuf(), message, InternalOutcome(message.on_outcome))
         self.size_bytes = size_bytes
 
-    @property
-    def phase(self) -> Phase:
-        return Phase.SENT if self.progress is Progress.SET_UP else super().phase
-
 
 class HttpConnection(ClientConnection):
     """A connection of HTTP/1.1. The session of `socket` is an HttpClientSession, and `unread` the

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pybrpc.client.connections.authentication import Authentication
 from pybrpc.client.connections.connection import ConnectionOwner
 from pybrpc.client.connections.rpc_connection import RpcConnection
-from pybrpc.errors import Phase, RpcError
+from pybrpc.errors import RpcError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.protocol import RpcProtocol
 from pybrpc.transport.socket.socket import Socket
@@ -86,10 +86,6 @@ class OrderedWrite(WriteRequest):
     def __init__(self, message: OrderedRequest, size_bytes: int) -> None:
         super().__init__(IOBuf(), message, InternalOutcome(message.on_outcome))
         self.size_bytes = size_bytes
-
-    @property
-    def phase(self) -> Phase:
-        return Phase.SENT if self.progress is Progress.SET_UP else super().phase
 
 
 class OrderedConnection(RpcConnection):

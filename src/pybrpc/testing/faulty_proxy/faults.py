@@ -14,7 +14,9 @@ Of several ends in one direction the first one counts; paces add up.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+from pybrpc.base.guard import safe_repr
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,17 +129,34 @@ class Faults:
 
     def __post_init__(self) -> None:
         for name in ("to_server", "to_client"):
-            faults = tuple(getattr(self, name))
+            given = getattr(self, name)
+            if not isinstance(given, Iterable):
+                raise TypeError(f"{name} takes a list of faults such as [CutAt(20)], not {given!r}")
+            faults = tuple(given)
             for fault in faults:
                 if not isinstance(fault, Fault):
                     raise TypeError(f"{name} takes faults such as CutAt(20), not {fault!r}")
             object.__setattr__(self, name, faults)
+        if not isinstance(self.refuse, Refuse | None):
+            raise TypeError(f"refuse takes a Refuse() or None, not {self.refuse!r}")
 
 
 Plan = Callable[[int], Faults]
 """The faults of the n-th connection, counted from 0."""
 
 NO_FAULTS = Faults()
+
+
+def checked_faults(faults: Faults, what: str) -> Faults:
+    """`faults`; TypeError for what is none. `what`: which argument or function gave it."""
+    if not isinstance(faults, Faults):
+        raise TypeError(f"{what} must be Faults(...), such as NO_FAULTS, not {safe_repr(faults)}")
+    return faults
+
+
+def checked_plan(plan: Faults | Plan) -> Faults | Plan:
+    """`plan`; TypeError for what is none."""
+    return plan if callable(plan) else checked_faults(plan, "the plan, which is no function,")
 
 
 def _check_position(fault: object, after_bytes: int) -> None:

@@ -15,7 +15,16 @@ from collections.abc import Callable
 from typing import Self
 
 from pybrpc.base.endpoint import Endpoint
-from pybrpc.testing.faulty_proxy.faults import NO_FAULTS, Fault, Faults, Plan, Refuse
+from pybrpc.base.guard import safe_repr
+from pybrpc.testing.faulty_proxy.faults import (
+    NO_FAULTS,
+    Fault,
+    Faults,
+    Plan,
+    Refuse,
+    checked_faults,
+    checked_plan,
+)
 from pybrpc.testing.faulty_proxy.proxied_connection import ProxiedConnection, set_resets_on_close
 from pybrpc.testing.faulty_proxy.proxy_listener import ProxyListener, resolve
 from pybrpc.testing.faulty_proxy.proxy_loop import LoopClosedError, ProxyLoop
@@ -46,17 +55,17 @@ class FaultyProxy:
         *,
         listen: str = "127.0.0.1:0",
     ) -> None:
-        """Listens. Raises OSError if that fails, or if `upstream` does not resolve."""
+        """Listens. Raises OSError if that fails, or if `upstream` does not resolve; TypeError for
+        what is no plan."""
         self.upstream = str(upstream)
-        self.plan = plan
-        """The faults of later connections; may be set."""
+        self._plan = checked_plan(plan)
         self.holds = (False, False)
         self._family, self._sockaddr = resolve(upstream)
         self._next: deque[Faults] = deque()
         self._connections: set[ProxiedConnection] = set()
         self._counts: Counter[str] = Counter()
         self._struck: Counter[str] = Counter()
-        self._plan_error: Exception | None = None
+        self._plan_error: BaseException | None = None
         self._is_closed = False
         self._listener = ProxyListener(listen, self._on_accepted)
         self.address = self._listener.address
@@ -64,9 +73,19 @@ class FaultyProxy:
         self._loop = ProxyLoop(f"faulty-proxy-{self.address}")
         self.start_accepting()
 
+    @property
+    def plan(self) -> Faults | Plan:
+        """The faults of later connections; may be set. TypeError for what is no plan."""
+        return self._plan
+
+    @plan.setter
+    def plan(self, plan: Faults | Plan) -> None:
+        self._plan = checked_plan(plan)
+
     def set_next(self, *faults: Faults) -> None:
-        """Give these faults to the next connections, one each; later ones follow the plan again."""
-        self._next.extend(faults)
+        """Give these faults to the next connections, one each; later ones follow the plan again.
+        TypeError for what is no Faults."""
+        self._next.extend([checked_faults(each, "each argument of set_next") for each in faults])
 
     def stall(self, *, to_server: bool = True, to_client: bool = True) -> None:
         """Let nothing pass any more `to_server`, `to_client`, on all connections, new ones too."""
@@ -110,9 +129,11 @@ class FaultyProxy:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if error is not None:
-            # That is what the test shall show.
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        raised = self._plan_error
+        if error is not None and raised is not None:
+            # The error of the test comes out, and tells of this one, which may be its cause.
+            error.add_note(f"the plan of the proxy had raised {safe_repr(raised)}")
             self._plan_error = None
         self.close()
 
@@ -134,7 +155,7 @@ class FaultyProxy:
         self._counts["accepted"] += 1
         try:
             faults = self._faults_of(number)
-        except Exception as error:
+        except BaseException as error:  # also what pytest.fail raises
             logger.exception("the plan of %r raised", self)
             self._plan_error = self._plan_error or error
             faults = Faults(refuse=Refuse())
@@ -150,8 +171,10 @@ class FaultyProxy:
     def _faults_of(self, number: int) -> Faults:
         if self._next:
             return self._next.popleft()
-        plan = self.plan
-        return plan if isinstance(plan, Faults) else plan(number)
+        plan = self._plan
+        if isinstance(plan, Faults):
+            return plan
+        return checked_faults(plan(number), "what a plan returns")
 
     def _connect(self, client: socket.socket, faults: Faults) -> None:
         server = socket.socket(self._family, socket.SOCK_STREAM)

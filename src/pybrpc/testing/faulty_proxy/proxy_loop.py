@@ -148,6 +148,6 @@ def _guard(handler: Handler, function: Callable[..., None], *arguments: Any) -> 
     """Call `function`; a defect in it costs one connection, not the thread."""
     try:
         function(*arguments)
-    except Exception:
+    except BaseException:
         logger.exception("%r raised and is closed", handler)
         handler.close()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.flags import OnceFlag
 from pybrpc.base.guard import TRANSPORT, run_guarded
+from pybrpc.base.thread_start import start_thread
 from pybrpc.transport.connecting.resolver import Address, resolve
 
 MAX_THREADS = 16
@@ -101,7 +102,7 @@ class LookUps:
             target=self._run, args=[claim], name="pybrpc-resolve", daemon=True
         )
         try:
-            thread.start()
+            start_thread(thread)
         except BaseException as error:
             # A signal handler may have raised although the thread runs: one of both takes the flag.
             if claim.try_set():

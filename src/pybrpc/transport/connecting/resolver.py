@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket as _socket
+from importlib import import_module
 from typing import Any
 
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.import_gate import importing
 
 Address = tuple[int, tuple[Any, ...] | str | bytes]
 """Address family and the sockaddr that `connect` and `bind` take."""
@@ -34,8 +36,18 @@ def resolve(endpoint: Endpoint) -> list[Address]:
     return _lookup(endpoint, _socket.AI_NUMERICSERV) if at_hand is None else at_hand
 
 
+def prepare_look_ups() -> None:
+    """Import what Python imports when it looks a name up first. A channel calls it when it is made,
+    because calls import nothing."""
+    with importing:
+        import_module("encodings.idna")
+
+
 def _lookup(endpoint: Endpoint, flags: int) -> list[Address]:
-    host, port = endpoint.host, endpoint.port
+    # Of a text Python makes a name by the codec "idna", which it would import for an address too.
+    is_address = flags & _socket.AI_NUMERICHOST
+    host = endpoint.host.encode() if is_address else endpoint.host
+    port = endpoint.port
     try:
         found = _socket.getaddrinfo(host, port, type=_socket.SOCK_STREAM, flags=flags)
     except UnicodeError as error:

@@ -17,6 +17,7 @@ from threading import get_ident
 from pybrpc.base.deadline import NEVER, remaining_s
 from pybrpc.base.flags import OnceFlag
 from pybrpc.base.guard import TRANSPORT
+from pybrpc.base.thread_start import start_thread
 from pybrpc.transport.dispatch.event_dispatcher import (
     Continuation,
     DispatcherClosedError,
@@ -270,7 +271,7 @@ class EpollDispatcher:
             return
         try:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+            start_thread(self._thread)
         except BaseException:
             # A signal handler raised, or there is no room for a thread: the next post tries again.
             self._start_once.clear()

@@ -32,6 +32,7 @@ from time import monotonic
 
 from pybrpc.base.flags import OnceFlag, WakeSignal
 from pybrpc.base.guard import TRANSPORT
+from pybrpc.base.thread_start import start_thread
 from pybrpc.base.thread_usage import is_blocked
 from pybrpc.transport.dispatch.event_dispatcher import Continuation, InlineTask
 from pybrpc.transport.dispatch.poller_role import NO_THREAD, PollerRole
@@ -259,7 +260,7 @@ class InlineTasks:
         name = f"{self._name}-standby"
         thread = threading.Thread(target=function, name=name, daemon=True)
         try:
-            thread.start()
+            start_thread(thread)
         except RuntimeError as error:
             TRANSPORT.warning("%s can't start a second thread: %s", self._name, error)
         else:

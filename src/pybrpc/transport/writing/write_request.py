@@ -30,7 +30,7 @@ class Progress(enum.IntEnum):
 
     QUEUED = 0
     SET_UP = 1
-    """A SocketMessage that was turned into bytes: its place in the queue is fixed."""
+    """A SocketMessage that was turned into bytes: it will be written, also if it is cancelled."""
     SENT = 2
     WRITTEN = 3
 
@@ -40,7 +40,7 @@ QUEUED, SET_UP, SENT, WRITTEN = Progress
 
 _PHASES = {
     Progress.QUEUED: Phase.QUEUED,
-    Progress.SET_UP: Phase.QUEUED,
+    Progress.SET_UP: Phase.SENT,
     Progress.SENT: Phase.SENT,
     Progress.WRITTEN: Phase.WAITING,
 }
@@ -130,7 +130,8 @@ class WriteRequest:
 
     @property
     def phase(self) -> Phase:
-        """How far it has got, for errors: SENT also while a system call may be taking it."""
+        """How far it has got, for errors. SENT also while a system call may be taking it, and for a
+        SocketMessage that was turned into bytes, because a cancellation does not keep it back."""
         write_started = self.write_started
         phase = _PHASES[self.progress]
         return Phase.SENT if write_started and phase is Phase.QUEUED else phase

@@ -85,7 +85,7 @@ def test_a_message_that_was_turned_into_bytes_goes_on(
     taken = len(wire.peer.recv(1000))
     step.run_until_idle()
     assert {request.message for request in requests} == {None}
-    assert {request.phase for request in requests} == {Phase.QUEUED}
+    assert {request.phase for request in requests} == {Phase.SENT}, "nothing keeps them back"
     for request in requests:
         request.cancel()
     assert flush(wire, step) == bytes((1 << 16) * filling - taken) + b"012"
