@@ -107,7 +107,7 @@ def _(strike: Strike) -> None:
         for make in MAKERS.values():
             server.on_shutdown(make(kind))
             server.on_stopping(make(kind))
-        server.on_stopping(strike.entry(f"function at the begin of a stop, {kind}").end)
+        server.on_stopping(strike.entry(f"function at the beginning of a stop, {kind}").end)
         address = str(server.start("127.0.0.1:0"))
         stub = strike.site.new_stub(address, max_retry=0)
         call = strike.begin("future", stub, "call of a server that stops", ANSWERED, verb="now")

@@ -55,7 +55,7 @@ class PagesView:
         health_reporter: HealthReporter | None = None,
         urls_of: Callable[[MethodEntry], tuple[str, ...]] | None = None,
     ) -> None:
-        """`metric_prefix`: the begin of the names of its variables, if it is not that of its port.
+        """`metric_prefix`: how the names of its variables begin, if it is not that of its port.
         `urls_of` says which paths of HTTP are mapped to a method, beside "/Service/Method"."""
         self._run = run
         self.version = version

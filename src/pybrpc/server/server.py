@@ -126,7 +126,7 @@ class Server(Hooking, Mounting, Notifying, Registering):
         that takes other arguments or a plain one that returns a coroutine; `service` is not a
         descriptor; or an interceptor of the server can't run around one of its methods.
         ServerStateError: the server runs, or a service of that full or short name was added
-        already, or its name is that of a builtin page or the begin of the path of a mount.
+        already, or its name is that of a builtin page or the beginning of the path of a mount.
 
         With `partial`, `impl` may lack methods: they are answered with ENOMETHOD. So are methods
         that stream. The server logs their names when it starts.

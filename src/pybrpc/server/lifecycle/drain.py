@@ -92,7 +92,7 @@ class Drain:
         self._notify_stop = function
         # Store, then load: a stop that came meanwhile may have found none.
         if self.has_begun:
-            run_guarded(function, what="the begin of a stop", log=SERVER)
+            run_guarded(function, what="the beginning of a stop", log=SERVER)
 
     def stop(self, grace_s: float | None, *, is_patient: bool = False) -> None:
         """Begin; a second call logs off at once, unless it `is_patient`. Each call can shorten the
@@ -100,7 +100,7 @@ class Drain:
         self.is_ready = False
         is_first = self._has_begun.try_set()
         if is_first and self._notify_stop is not None:
-            run_guarded(self._notify_stop, what="the begin of a stop", log=SERVER)
+            run_guarded(self._notify_stop, what="the beginning of a stop", log=SERVER)
         waits = is_first and self._waits(grace_s)
         if is_first and not waits and not len(self.registrations):
             self.registrations.leave(self._note_left)  # and take no new ones
@@ -146,7 +146,7 @@ class Drain:
         # First, so that the drain has an end whatever raises below.
         self._end_in(min(DEREGISTER_S, self._grace()), self._on_late)
         if self._on_begin is not None:
-            run_guarded(self._on_begin, what="the begin of a drain", log=SERVER)
+            run_guarded(self._on_begin, what="the beginning of a drain", log=SERVER)
         self.registrations.leave(self._note_left)
         self._on_left()
 

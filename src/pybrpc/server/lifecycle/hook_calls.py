@@ -1,4 +1,4 @@
-"""HookCalls: calls the functions that an application has for the begin, or the end, of a stop."""
+"""HookCalls: calls the functions of an application for the beginning, or the end, of a stop."""
 
 from __future__ import annotations
 

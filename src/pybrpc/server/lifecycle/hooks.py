@@ -1,8 +1,8 @@
 """LifecycleHooks: functions of the application that a server calls when it starts and stops.
 
 They open and close what handlers share: pools of connections, models, background tasks. Those for
-the begin of a stop end what would last for long, such as streams. A function may be async: then it
-is awaited in the loop in which async handlers run.
+the beginning of a stop end what would last for long, such as streams. A function may be async: then
+it is awaited in the loop in which async handlers run.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ class Hooking:
 
     def on_shutdown(self, function: H) -> H:
         """Call `function`, without arguments, at the end of each stop, when no handler is left that
-        the stop waits for. The last added is called first.
+        the stop waits for. The last added is called first. If the grace of the stop is over,
+        handlers that it has cancelled may still clean up.
 
         Returns it, so that it can be a decorator. A plain function runs in a thread of its own, an
         async one in the loop of async handlers; of a server that is bound to a loop, both in that.

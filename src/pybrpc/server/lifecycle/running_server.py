@@ -396,7 +396,7 @@ class RunningServer(ServerCore):
         self._stop.begin(deadline)
 
     def on_stop_begun(self) -> None:
-        """Requests are refused: call the application's functions for the begin of the stop."""
+        """Requests are refused: call the application's functions for the beginning of the stop."""
         self._stop_hooks.begin(self._grace_end)
 
     def end(self) -> None:

@@ -3,7 +3,7 @@
 It goes in steps, all in turns of the dispatcher:
 
     close the acceptor; from now on requests are refused with ELOGOFF
-    call the functions of the application for the begin, which may end streams; wait for none here
+    call the application's functions for the beginning, which may end streams; wait for none here
     connections with an Exchange: it ends what would go on for ever
     a connection that nobody holds, neither a running request nor a stream: close it gracefully;
     those to the internal port stay, since their pages say how the stop goes
@@ -116,7 +116,7 @@ class ServerStop:
         if self._report is None:
             self._report = StopReport(server)
             self._report.start()
-        run_guarded(server.on_stop_begun, what="the begin of a stop", log=SERVER)
+        run_guarded(server.on_stop_begun, what="the beginning of a stop", log=SERVER)
         ClosingSteps(server, _can_be_told, _tell, self._review).run()
 
     def _end_at(self, deadline: float) -> None:
@@ -185,7 +185,7 @@ class ServerStop:
     def _end_without_dispatcher(self) -> None:
         """End without a dispatcher, which is closed: nothing can be waited for."""
         self._server.acceptor.abandon()
-        run_guarded(self._server.on_stop_begun, what="the begin of a stop", log=SERVER)
+        run_guarded(self._server.on_stop_begun, what="the beginning of a stop", log=SERVER)
         self._close_connections()
 
     def __repr__(self) -> str:

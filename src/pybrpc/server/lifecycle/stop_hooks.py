@@ -1,4 +1,4 @@
-"""StopHooks: the functions that an application has for the begin and the end of a stop."""
+"""StopHooks: the functions that an application has for the beginning and the end of a stop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pybrpc.server.lifecycle.hooks import LifecycleHooks
 from pybrpc.transport.dispatch.event_dispatcher import EventDispatcher
 
 STOPPING_S = 0.5
-"""Seconds that the functions for the begin have at least, if the grace of the stop is shorter."""
+"""Seconds that the functions for the beginning have at least, if the grace is shorter."""
 
 SHUTDOWN_S = 3.0
 """Seconds after the grace of a stop in which the functions for the end have to end. A supervisor
@@ -23,8 +23,9 @@ kills a worker somewhat later."""
 class StopHooks:
     """The functions of one run of a server: `prepare`, then `begin`, then `end`.
 
-    The end waits for the functions of the begin, which may use what those of the end close. Without
-    `prepare` none is called. `begin` and `end` are turns of the dispatcher, unless that is closed.
+    The end waits for the functions of the beginning, which may use what those of the end close.
+    Without `prepare` none is called. `begin` and `end` are turns of the dispatcher, unless that is
+    closed.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class StopHooks:
             # A context can't be entered twice, and late functions may still run at the end.
             context = self._context.copy()
             self._stopping = self._new_calls(
-                "the begin of the stop", hooks.on_stopping, context, self._on_stopping_done
+                "the beginning of the stop", hooks.on_stopping, context, self._on_stopping_done
             )
         if hooks.on_shutdown:
             last_first = hooks.on_shutdown[::-1]
@@ -73,7 +74,7 @@ class StopHooks:
         """No connection is left, or the end is brought forward."""
         self._grace_end = grace_end
         self._is_ending = True
-        # Store, then load: the other thread may be at the end of the functions for the begin.
+        # Store, then load: the other thread may be at the end of the functions for the beginning.
         if self._stopping is None or self._begun_at is None or self._stopping.is_done:
             self._shut_down()
         else:

@@ -105,7 +105,7 @@ def test_what_a_function_raises_is_logged_and_hinders_nothing(
     server.start(ANYWHERE)
     stop(server)
     assert log.entries == ["next", "end"]
-    assert "() for the begin of the stop raised" in caplog.text
+    assert "() for the beginning of the stop raised" in caplog.text
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -128,7 +128,7 @@ def test_function_that_hangs_is_given_up_when_the_grace_is_over(
     release.set()
     assert log.entries[0] == "end"
     assert "next" not in log.entries
-    assert "the functions for the begin of the stop have not ended in time" in caplog.text
+    assert "the functions for the beginning of the stop have not ended in time" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["on_stopping", "on_shutdown"])
@@ -155,7 +155,7 @@ def test_functions_have_their_time_when_the_runtime_is_closed_too(
     stop(server, 0.1)
     release.set()
     assert log.entries == ["begin", "end"]
-    assert "the functions for the begin of the stop have not ended in time" in caplog.text
+    assert "the functions for the beginning of the stop have not ended in time" in caplog.text
 
 
 def test_end_of_the_server_waits_for_functions_of_the_begin(
@@ -268,7 +268,7 @@ def test_function_that_hangs_in_the_loop_of_a_server_is_cancelled(
 
     asyncio.run(main())
     assert log.entries == ["cancelled"]
-    assert "the functions for the begin of the stop have not ended in time" in caplog.text
+    assert "the functions for the beginning of the stop have not ended in time" in caplog.text
 
 
 def test_functions_run_when_asyncio_run_ends_though_the_block_was_not_left(log: Log) -> None:
@@ -298,7 +298,7 @@ def test_function_that_never_ends_keeps_no_loop_from_ending(
 
     asyncio.run(main())
     assert log.entries == ["end"]
-    assert "the functions for the begin of the stop have not ended in time" in caplog.text
+    assert "the functions for the beginning of the stop have not ended in time" in caplog.text
 
 
 def test_sigterm_calls_the_functions(server: pybrpc.Server, log: Log) -> None:

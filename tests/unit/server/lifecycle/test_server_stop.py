@@ -150,7 +150,7 @@ def test_stop_goes_on_when_telling_the_server_raises(
     stage.server.on_stop_begun = fail
     stage.begin_and_wait()
     assert is_over(stage)
-    assert "the begin of a stop raised" in caplog.text
+    assert "the beginning of a stop raised" in caplog.text
 
 
 def steps_of(stage: Stage, is_done: Callable[[Connection], bool]) -> list[int]:

@@ -172,7 +172,7 @@ def test_functions_of_the_begin_have_the_grace(caplog: pytest.LogCaptureFixture)
     over.set()
     wait_until(lambda: not is_any_hook_running())
     assert called == ["end"]
-    assert "the functions for the begin of the stop have not ended in time" in caplog.text
+    assert "the functions for the beginning of the stop have not ended in time" in caplog.text
 
 
 def test_functions_of_the_begin_have_some_time_without_a_grace() -> None:
