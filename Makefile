@@ -236,9 +236,10 @@ $(STAMP)-threads: pyproject.toml $(VENV)/made
 	    --quiet --disable-pip-version-check --no-binary cereggii --no-cache-dir --editable '.[threads]'
 	@touch $@
 
-# Two in one, which is quicker than one after the other.
+# Two in one, which is quicker than one after the other. Most modules of Cython are not imported, so
+# what is imported is compiled to bytecode then.
 $(STAMP)-demo: pyproject.toml $(VENV)/made
-	PYBRPC_BUILD=python $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	PYBRPC_BUILD=python $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	    --editable '.[demo,build]'
 	@touch $@ $(STAMP)-build
 
