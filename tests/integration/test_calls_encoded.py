@@ -9,6 +9,7 @@ import pytest
 
 import pybrpc
 from pybrpc import ChecksumType, CompressType, Controller
+from pybrpc.errors import MissingExtraError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols.message import RpcRequest
 from pybrpc.rpc.checksum import compute_checksum
@@ -138,5 +139,5 @@ def test_channel_says_which_package_is_missing(
     monkeypatch: pytest.MonkeyPatch, module: str, name: str, value: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ValueError, match=r"install it with: pip install 'pybrpc\["):
+    with pytest.raises(MissingExtraError, match=r"install it with: pip install 'pybrpc\["):
         pybrpc.Channel("127.0.0.1:1", **{name: value})

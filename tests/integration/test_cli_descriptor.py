@@ -133,7 +133,7 @@ def test_sources_of_a_server_are_limited_together(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ([], "one of --descriptor-set, --proto and --pages is needed"),
+        ([], "SERVER, or one of --descriptor-set, --proto and --pages, is needed"),
         (["-d", "/no/such/file"], "/no/such/file: No such file"),
         (["-d", str(PROTO)], "is no descriptor set"),
         (["-d", "/dev/null"], "has no descriptors"),

@@ -11,8 +11,6 @@ _LEFT_OUT = (
     "test_reentrant.py::test_start_write_is_reentrant_at_every_bytecode",
     "test_failure_reaches_everybody.py"
     "::test_close_at_every_bytecode_of_the_first_write_reaches_the_request",
-    # mutmut puts a frame of its own between a deprecated method and its caller.
-    "test_socket.py::test_old_names_of_a_socket_warn_at_the_line_of_the_caller",
     # They look at the frames of an error, among which are those of mutmut.
     "test_users_that_raise.py::test_error_without_code_of_the_user_is_left_to_the_dispatcher",
     "test_users_that_raise.py::test_error_in_a_user_of_the_library_is_left_to_the_dispatcher",

@@ -46,12 +46,14 @@ def prepare_look_ups() -> None:
 def _lookup(endpoint: Endpoint, flags: int) -> list[Address]:
     # Of a text Python makes a name by the codec "idna", which it would import for an address too.
     is_address = flags & _socket.AI_NUMERICHOST
-    host = endpoint.host.encode() if is_address else endpoint.host
+    host: str | bytes = endpoint.host
     port = endpoint.port
     try:
+        if is_address:
+            host = endpoint.host.encode()
         found = _socket.getaddrinfo(host, port, type=_socket.SOCK_STREAM, flags=flags)
     except UnicodeError as error:
-        raise OSError(_socket.EAI_NONAME, f"{host!r} is no host name: {error}") from error
+        raise OSError(_socket.EAI_NONAME, f"{endpoint.host!r} is no host name: {error}") from error
     return list(dict.fromkeys((int(family), sockaddr) for family, _, _, _, sockaddr in found))
 
 
