@@ -271,7 +271,8 @@ def test_peer_that_never_reads_while_slow_handlers_answer_is_bounded(
 
 
 def test_full_process_refuses_who_holds_much_and_serves_who_reads(runtime: Runtime) -> None:
-    options = SocketOptions(send_buffer_bytes=BUFFER_BYTES)
+    # On a slow machine all this takes longer than a peer may take nothing by the default rate.
+    options = SocketOptions(send_buffer_bytes=BUFFER_BYTES, min_write_bytes_per_s=0)
     with make_server(large_answer, echo, options=options, runtime=runtime) as server:
         endpoint = start(server)
         with RawPeer(endpoint, BUFFER_BYTES) as late, RawPeer(endpoint) as other:
