@@ -61,7 +61,7 @@ cdef class _Reader:
     cdef int64 read_int64(self) except? 0
     cdef int64 read_int32(self) except? 0
     cdef object read_bool(self)
-    @cython.locals(start=Py_ssize_t, size=uint64)
+    @cython.locals(start=Py_ssize_t, size=uint64, left=uint64)
     cdef Py_ssize_t read_length(self) except -1
     @cython.locals(start=Py_ssize_t, size=Py_ssize_t)
     cdef bytes read_bytes(self)

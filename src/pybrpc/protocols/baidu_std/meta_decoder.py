@@ -164,7 +164,8 @@ class _Reader:
         """The length of the bytes that follow; all of them are before `end`."""
         start = self.position
         size = self.read_varint()
-        if size > _MAX_FIELD_BYTES or self.position - start > 5 or self.end - self.position < size:
+        left = self.end - self.position  # at least 0
+        if size > _MAX_FIELD_BYTES or self.position - start > 5 or left < size:
             raise ProtocolError(_UNDECODABLE)
         return size
 
