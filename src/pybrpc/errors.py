@@ -243,6 +243,8 @@ class RpcError(PyBrpcError):
         copy = type(self).__new__(type(self))  # see _new_error
         copy.args = self.args
         vars(copy).update(vars(self))
+        if "__notes__" in vars(copy):
+            copy.__notes__ = self.__notes__[:]
         vars(copy).pop("ended_call", None)
         if came_to is not None:
             vars(copy).pop("_earlier_may_have_run", None)

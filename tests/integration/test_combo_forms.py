@@ -222,6 +222,11 @@ def test_ended_calls_leave_nothing() -> None:
         wait_until(lambda: call() is None)
 
 
+def call_intercepted(form: str, kind: str, addresses: list[str], interceptor: Any) -> None:
+    options = {"interceptors": [interceptor]}
+    call_over(form, kind, addresses, REQUEST, add_all, channel_options=options)
+
+
 def fails_after(call: pybrpc.InterceptedCall, proceed: Any) -> Any:
     yield proceed()
     raise ValueError("after the call")
@@ -238,14 +243,7 @@ def test_call_may_have_run_if_an_interceptor_raises_after_it(form: str, kind: st
     interceptor = fails_after_in_loop if form == "asyncio" else fails_after
     with cluster(1) as servers:
         with pytest.raises(RpcError) as caught:
-            call_over(
-                form,
-                kind,
-                servers.addresses,
-                REQUEST,
-                add_all,
-                channel_options={"interceptors": [interceptor]},
-            )
+            call_intercepted(form, kind, servers.addresses, interceptor)
         assert sum(servers.calls) == 1
     assert (caught.value.code, caught.value.may_have_run) == (ErrorCode.EINTERNAL, True)
 
@@ -270,12 +268,5 @@ async def knows_nobody_in_loop(call: pybrpc.InterceptedCall, proceed: Any) -> An
 def test_error_of_a_users_class_ends_the_call(form: str, kind: str) -> None:
     interceptor = knows_nobody_in_loop if form == "asyncio" else knows_nobody
     with cluster(1) as servers, pytest.raises(RpcError, match="no user 7") as caught:
-        call_over(
-            form,
-            kind,
-            servers.addresses,
-            REQUEST,
-            add_all,
-            channel_options={"interceptors": [interceptor]},
-        )
+        call_intercepted(form, kind, servers.addresses, interceptor)
     assert caught.value.code == 20001

@@ -98,6 +98,14 @@ def test_class_of_a_user_with_any_constructor_is_copied(error: RpcError, remake:
     assert (str(again), again.args, again.code) == (str(error), error.args, error.code)
 
 
+def test_note_of_one_caller_is_not_seen_by_another() -> None:
+    error = RpcError("broken")
+    error.add_note("of all")
+    one, other = error.copy(), error.copy()
+    one.add_note("of one")
+    assert (one.__notes__, other.__notes__) == (["of all", "of one"], ["of all"])
+
+
 def test_copy_was_not_the_end_of_a_call() -> None:
     error = RpcError("x")
     error.ended_call = True
