@@ -38,6 +38,7 @@ cdef class ThreadPoller:
     cdef readonly bint _is_main
     cdef readonly int _wake_fd
     cdef readonly int _wake_write_fd
+    cdef list _wake_files
     cdef public bint is_taken
 
     @cython.locals(found=int)

@@ -6,6 +6,7 @@ another thread writes that wants it to look up: the call was cancelled, or the c
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import threading
@@ -15,7 +16,7 @@ from typing import Protocol
 from pybrpc.base.implementation import __impl__
 from pybrpc.base.interruption import raise_if_interrupted
 from pybrpc.base.waiting import MAIN_THREAD_WAIT_S
-from pybrpc.transport.dispatch.fd_events import make_wake_fds
+from pybrpc.transport.dispatch.fd_events import make_wake_files
 from pybrpc.transport.dispatch.poller_role import Waiter
 
 IS_COMPILED = __impl__ == "compiled"
@@ -34,19 +35,23 @@ class ThreadPoller:
         "_mask",
         "_poll",
         "_wake_fd",
+        "_wake_files",
         "_wake_write_fd",
         "is_taken",
     )
 
     def __init__(self) -> None:
         self._wake_fd = self._wake_write_fd = NO_FD
+        self._wake_files: list[io.FileIO] = []
         self.is_taken = False
         """Whether a DirectWaiter has it: a call of a signal handler must not wait here then."""
         self._poll = select.poll()
         self._fd = NO_FD
         self._mask = 0
         self._is_main = threading.current_thread() is threading.main_thread()
-        self._wake_fd, self._wake_write_fd = make_wake_fds()
+        self._wake_files = make_wake_files()
+        self._wake_fd = self._wake_files[0].fileno()
+        self._wake_write_fd = self._wake_files[-1].fileno()
         self._poll.register(self._wake_fd, select.POLLIN)
 
     def wait(self, fd: int, mask: int, timeout_s: float) -> int:
@@ -84,11 +89,10 @@ class ThreadPoller:
 
     def close(self) -> None:
         """Close its descriptors; nothing wakes it any more. In its own thread."""
-        fds = {self._wake_fd, self._wake_write_fd} - {NO_FD}
         self._wake_fd = self._wake_write_fd = self._fd = NO_FD
         self._poll = select.poll()
-        for fd in fds:
-            os.close(fd)
+        for file in self._wake_files:
+            file.close()
 
     def __del__(self) -> None:
         self.close()

@@ -9,7 +9,7 @@ cdef class FdEvents:
     cdef set _silent
     cdef readonly dict readers
     cdef readonly object wake_fd
-    cdef readonly set wake_fds
+    cdef readonly list wake_files
     cdef readonly dict writers
 
     cpdef list poll(self, double timeout_s)

@@ -6,12 +6,13 @@ by a write to an eventfd or, where there is none, to a pipe.
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import selectors
 import time
-from collections.abc import Callable
-from typing import Protocol
+from itertools import chain, starmap
+from typing import Any, Protocol
 
 from pybrpc.base.atomic import atomic_counter
 from pybrpc.base.guard import TRANSPORT
@@ -75,16 +76,21 @@ def _make_epoll() -> Epoll:
     return select.epoll() if hasattr(select, "epoll") else SelectorEpoll()
 
 
-def make_wake_fds() -> tuple[int, int]:
-    """The descriptor to poll and the one to write to: one eventfd, or the ends of a pipe."""
-    make_eventfd: Callable[[int, int], int] | None = getattr(os, "eventfd", None)
-    if make_eventfd is not None:
-        fd = make_eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        return fd, fd
-    reader, writer = os.pipe()
-    os.set_blocking(reader, False)
-    os.set_blocking(writer, False)
-    return reader, writer
+def make_wake_files() -> list[io.FileIO]:
+    """The file to poll first, the one to write to last: one eventfd, or the ends of a pipe.
+
+    No Python code runs between the making of a descriptor and that of its file, which closes it. So
+    a signal handler that raises loses none.
+    """
+    made: Any
+    if hasattr(os, "eventfd"):
+        made = starmap(os.eventfd, [(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)])
+    else:
+        made = chain.from_iterable(starmap(os.pipe, [()]))
+    files = list(map(io.FileIO, made))
+    for file in files:
+        os.set_blocking(file.fileno(), False)
+    return files
 
 
 class FdEvents:
@@ -104,7 +110,7 @@ class FdEvents:
         "_wakers",
         "readers",
         "wake_fd",
-        "wake_fds",
+        "wake_files",
         "writers",
     )
 
@@ -115,9 +121,9 @@ class FdEvents:
         self._silent: set[int] = set()
         self._wakers = atomic_counter()
         self._epoll = _make_epoll()
-        self.wake_fd, self._wake_write_fd = make_wake_fds()
-        self.wake_fds = {self.wake_fd, self._wake_write_fd}
-        """The descriptors to close."""
+        self.wake_files = make_wake_files()
+        self.wake_fd = self.wake_files[0].fileno()
+        self._wake_write_fd = self.wake_files[-1].fileno()
         self._epoll.register(self.wake_fd, READ)
 
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
@@ -184,14 +190,13 @@ class FdEvents:
         """Close the descriptors. epoll forgets none: after a fork, another process uses it."""
         self._is_sealed = True
         self._epoll.close()
-        fds, self.wake_fds = self.wake_fds, set()
-        for fd in fds:
-            os.close(fd)
+        for file in self.wake_files:
+            file.close()
 
     def __del__(self) -> None:
         # `seal` fails for ever if a signal handler raised in a thread just counted in `wake`.
-        for fd in getattr(self, "wake_fds", None) or ():
-            os.close(fd)
+        for file in getattr(self, "wake_files", None) or ():
+            file.close()
 
     def _set(self, functions: dict[int, Continuation], fd: int, function: Continuation) -> None:
         was_known = fd in self.readers or fd in self.writers

@@ -263,7 +263,7 @@ def test_close_does_not_wait_for_a_task() -> None:
     assert work.begun.wait(WAIT_S)
     dispatcher.close()
     assert not work.ended.is_set()
-    assert not dispatcher._runner.fds.wake_fds
+    assert all(file.closed for file in dispatcher._runner.fds.wake_files)
     work.end()
     for thread in (dispatcher._thread, dispatcher._inline.standby_thread):
         thread.join(WAIT_S)
