@@ -12,6 +12,7 @@ import pytest
 from pybrpc.errors import RtmpStatusError
 from pybrpc.protocols.rtmp.message import AUDIO, VIDEO, RtmpMessage
 from pybrpc.rtmp import RtmpClient, RtmpRefused, RtmpRelay, RtmpService
+from pybrpc.rtmp.server.server_stream_core import ServerStreamCore
 from pybrpc.server import Server
 from tests.fakes.rtmp_frames import audio_header, keyframe, video_header
 from tests.fakes.threads import WAIT_S, wait_until
@@ -112,7 +113,16 @@ class RefusedWithoutValues(RtmpRefused):
         pass
 
 
-def test_refusal_without_values_is_one() -> None:
+def test_refusal_without_values_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a stream that was refused is not counted when its client knows of that."""
+    release = ServerStreamCore.release
+
+    def release_late(core: ServerStreamCore, part: str) -> None:
+        time.sleep(0.02)
+        release(core, part)
+
+    monkeypatch.setattr(ServerStreamCore, "release", release_late)
+
     class Service(RtmpService):
         max_streams = 2
 

@@ -383,6 +383,7 @@ class RtmpServerConnection(RtmpConnection):
         had_ended = core.has_ended
         try:
             if isinstance(error, RtmpRefused) and not core.is_answered:
+                self._protocol.streams.discard(core)  # who is refused may ask again at once
                 self.refuse(core, str(error.code), str(error.text))
             elif error is None:
                 self.accept(core)
