@@ -99,6 +99,7 @@ CHEAP_MODULES = (
     "pybrpc.client.calls.attempt",
     "pybrpc.client.cluster.",
     "pybrpc.client.connections.connection_pool",
+    "pybrpc.client.connections.http_",
     "pybrpc.client.connections.hulu_connection",
     "pybrpc.json2pb.",
     "pybrpc.metrics.tally",
