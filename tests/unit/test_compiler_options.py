@@ -1,5 +1,4 @@
-"""What setup.py says to the C compiler, and to Cython: options of gcc for gcc alone, directives for
-one class."""
+"""Options for the C compiler, and for Cython: those of gcc for gcc alone, directives for one class."""
 
 from __future__ import annotations
 
