@@ -1,4 +1,4 @@
-"""Options for the C compiler, and for Cython: those of gcc for gcc alone, directives for one class."""
+"""Options of the C compiler, those of gcc for gcc alone, and directives of Cython for one class."""
 
 from __future__ import annotations
 
