@@ -243,7 +243,7 @@ class HttpConnection(ClientConnection):
             self.socket.fail(make_rpc_error(ErrorCode.EINTERNAL, text, phase=Phase.WAITING))
 
     def _on_message(self, message: HttpMessage) -> None:
-        if type(message) is BodyPart:
+        if isinstance(message, BodyPart):
             if self._body is not None:
                 self._body.add(message.data)
             return
@@ -254,7 +254,7 @@ class HttpConnection(ClientConnection):
             self._end_body(outgoing, message)
         elif attempt is None:
             raise AssertionError("a response within a response")
-        elif type(message) is WholeResponse:
+        elif isinstance(message, WholeResponse):
             self._waiting.popleft()
             self._on_whole(outgoing, attempt, message)
         elif isinstance(message, ResponseBegin):
