@@ -83,6 +83,17 @@ def test_body_that_is_smaller_than_its_meta_keeps_no_view_of_it(protocol: Framed
 
 
 @BOTH
+def test_small_message_keeps_no_view_of_the_block_that_it_came_in(
+    protocol: FramedProtocol,
+) -> None:
+    block = memoryview(bytearray(bytes(pack(protocol, request(bytes(3000)))))).toreadonly()
+    message = protocol.parse(IOBuf(block), DEFAULT)
+    assert isinstance(message, RpcRequest)
+    assert type(message.body) is bytes
+    assert message.body == bytes(3000)
+
+
+@BOTH
 def test_parse_leaves_the_bytes_after_the_frame(protocol: FramedProtocol) -> None:
     for message in messages(b"x"):
         buffer = pack(protocol, message)
