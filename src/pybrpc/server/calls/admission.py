@@ -113,6 +113,10 @@ class Admission:
                 call.method_concurrency = len(entry.running)
                 call.admitted_at = time.monotonic()
 
+    def has_async_calls(self) -> bool:
+        """Whether calls of async handlers were admitted that have not left. Any thread."""
+        return any(call.entry.is_async for call in list(self.running))
+
     def leave(self, call: ServerCall, now: float) -> bool:
         """Count `call` no more. True once for each call that has entered."""
         try:

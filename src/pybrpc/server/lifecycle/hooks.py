@@ -111,8 +111,8 @@ class Hooking:
 
     def on_shutdown(self, function: H) -> H:
         """Call `function`, without arguments, at the end of each stop, when no handler is left that
-        the stop waits for. The last added is called first. If the grace of the stop is over,
-        handlers that it has cancelled may still clean up.
+        the stop waits for. The last added is called first. Async
+        handlers that the end of the grace has cancelled have a second to clean up before.
 
         Returns it, so that it can be a decorator. A plain function runs in a thread of its own, an
         async one in the loop of async handlers; of a server that is bound to a loop, both in that.

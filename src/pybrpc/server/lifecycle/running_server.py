@@ -400,7 +400,7 @@ class RunningServer(ServerCore):
         self._stop_hooks.begin(self._grace_end)
 
     def end(self) -> None:
-        """No connection is left: call the application's functions for the end, then `finish`."""
+        """Nothing is left to wait for: call the application's functions for the end, `finish`."""
         self._stop_hooks.end(self._grace_end)
 
     def finish(self) -> None:

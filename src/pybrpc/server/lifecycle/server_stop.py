@@ -10,8 +10,10 @@ It goes in steps, all in turns of the dispatcher:
     only connections to the internal port are left: close those too that nobody holds
     the linger after that is over: close it
     after 1 s, 2 s, 4 s, ...: log what the stop still waits for
-    the grace is over: log what is given up, close the connections that are left
-    no connection is left: end the server, whose functions for the end may still take their time
+    the grace is over: log what is given up, close the connections that are left, cancel the async
+    handlers that still run, and give them CLEANUP_S
+    no connection is left, and no handler of a client that is gone: end the server, whose functions
+    for the end may still take their time
 
 Many connections are closed in bounded steps of several turns (ClosingSteps): other servers and
 calls of the dispatcher go on meanwhile.
@@ -19,6 +21,7 @@ calls of the dispatcher go on meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from typing import Protocol
@@ -27,8 +30,10 @@ from pybrpc.base.deadline import NEVER
 from pybrpc.base.guard import SERVER, run_guarded
 from pybrpc.base.wake_list import StopLatch
 from pybrpc.rpc.bounded_steps import BoundedSteps
+from pybrpc.server.calls.admission import Admission
 from pybrpc.server.connections.closing import LINGER_S
 from pybrpc.server.connections.server_connection import ServerConnection
+from pybrpc.server.running.handler_loop import HandlerLoop
 from pybrpc.server.values import UnfinishedCall, UnfinishedConnection, describe
 from pybrpc.transport.dispatch.event_dispatcher import (
     DispatcherClosedError,
@@ -42,6 +47,9 @@ from pybrpc.transport.listening.memory_acceptor import MemoryAcceptor
 FIRST_REPORT_S = 1.0
 """Time from the beginning of a stop to its first report, in seconds."""
 
+CLEANUP_S = 1.0
+"""Seconds that async handlers have to clean up after the end of the grace has cancelled them."""
+
 
 class StoppableServer(Protocol):
     """The server, as its stop sees it."""
@@ -49,9 +57,13 @@ class StoppableServer(Protocol):
     @property
     def acceptor(self) -> Acceptors | MemoryAcceptor: ...
     @property
+    def admission(self) -> Admission: ...
+    @property
     def connections(self) -> Collection[ServerConnection]: ...
     @property
     def dispatcher(self) -> EventDispatcher: ...
+    @property
+    def handler_loop(self) -> HandlerLoop | None: ...
     @property
     def stopped(self) -> StopLatch: ...
 
@@ -62,7 +74,8 @@ class StoppableServer(Protocol):
         """The stop has begun. Called again if its end is brought forward."""
 
     def end(self) -> None:
-        """No connection is left. Called again if the end of the stop is brought forward."""
+        """Nothing is waited for any more. Called again if the end of the stop is brought
+        forward."""
 
 
 class ServerStop:
@@ -148,8 +161,14 @@ class ServerStop:
 
     def _on_reviewed(self) -> None:
         self._is_reviewing = False
-        if not self._server.connections:
+        if not self._server.connections and not self._has_handlers():
             self._end()
+
+    def _has_handlers(self) -> bool:
+        """Whether handlers run that the stop waits for, of clients that are gone too. Plain ones
+        can't be cancelled: after the grace nobody waits for them."""
+        admission = self._server.admission
+        return admission.has_async_calls() if self.is_grace_over else bool(admission.running)
 
     def _on_grace_over(self) -> None:
         if self._server.stopped.is_set or self._has_ended:
@@ -168,9 +187,21 @@ class ServerStop:
     def _on_closed(self) -> None:
         try:
             # Closing has posted functions: end after them, so that no descriptor is left then.
-            self._server.dispatcher.post(self._end)
+            self._server.dispatcher.post(self._end_soon)
         except DispatcherClosedError:
             self._end()
+
+    def _end_soon(self) -> None:
+        """Cancel the async handlers that still run. End when they have ended, or had time to."""
+        server = self._server
+        if server.stopped.is_set or self._has_ended:
+            return
+        if server.handler_loop is not None and self._has_handlers():
+            server.handler_loop.cancel_waiting()
+            with contextlib.suppress(DispatcherClosedError):
+                self._timer = server.dispatcher.call_at(time.monotonic() + CLEANUP_S, self._end)
+                return
+        self._end()
 
     def _end(self) -> None:
         if self._has_ended:

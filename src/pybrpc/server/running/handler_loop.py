@@ -100,6 +100,10 @@ class HandlerLoop:
         """Cancel the handlers of calls, and the calls that these have made. Never blocks."""
         self._post(self._cancel_calls, calls, reason)
 
+    def cancel_waiting(self) -> None:
+        """Cancel the handlers that wait, since the grace of a stop is over. Never blocks."""
+        self._post(self._cancel_waiting)
+
     def close(self) -> None:
         """Cancel the tasks that still run, and end the thread if there is one. Never blocks."""
         if not self._is_closed:

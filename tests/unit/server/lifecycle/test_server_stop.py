@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from pybrpc.rpc.bounded_steps import MAX_PER_STEP
+from pybrpc.server.calls.admission import Admission
+from pybrpc.server.calls.service_registry import ServiceRegistry
 from pybrpc.server.lifecycle import server_stop
-from pybrpc.server.lifecycle.server_stop import ServerStop
+from pybrpc.server.lifecycle.server_stop import CLEANUP_S, ServerStop
 from pybrpc.server.values import UnfinishedCall
 from pybrpc.testing.step_dispatcher import StepDispatcher
 from pybrpc.transport.dispatch import periodic
@@ -46,6 +48,11 @@ class Connection:
             raise MemoryError
 
 
+class Call:
+    def __init__(self, entry: Any) -> None:
+        self.entry = entry
+
+
 class Stage:
     """The stop of a server with three connections."""
 
@@ -54,10 +61,13 @@ class Stage:
         for module in (server_stop, periodic):
             patch.setattr(module, "time", self.dispatcher.clock)
         self.connections = [Connection(raises=False) for _ in range(3)]
-        self.begins = self.ends = 0
+        self.begins = self.ends = self.cancels = 0
+        self.admission: Any = Admission(ServiceRegistry(), None)
         self.server: Any = SimpleNamespace(
+            admission=self.admission,
             dispatcher=self.dispatcher,
             connections=self.connections,
+            handler_loop=SimpleNamespace(cancel_waiting=self._on_cancel),
             acceptor=SimpleNamespace(endpoint="127.0.0.1:8000", close=lambda: None),
             stopped=SimpleNamespace(is_set=False),
             unfinished=lambda: [CALL],
@@ -72,6 +82,20 @@ class Stage:
 
     def _on_stop_begun(self) -> None:
         self.begins += 1
+
+    def _on_cancel(self) -> None:
+        self.cancels += 1
+
+    def run_call(self, *, is_async: bool) -> Any:
+        """A handler runs."""
+        call = Call(SimpleNamespace(is_async=is_async))
+        self.admission.running.add(call)
+        return call
+
+    def end_call(self, call: Any) -> None:
+        self.admission.running.remove(call)
+        self.stop.review_soon()
+        self.dispatcher.run_until_idle()
 
     def begin_and_wait(self) -> None:
         """Begin to stop, with a grace of 3 s, and let 4 s pass."""
@@ -236,3 +260,51 @@ def test_late_connections_are_closed_though_one_raises(stage: Stage) -> None:
     stage.connections[1].raises = True
     stage.stop.close_late_connections()
     assert all(each.is_closed for each in stage.connections)
+
+
+def begin_without_connections(stage: Stage) -> None:
+    stage.connections.clear()
+    stage.stop.begin(stage.dispatcher.clock.monotonic() + 3.0)
+    stage.dispatcher.run_until_idle()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_stop_waits_for_a_handler_whose_client_is_gone(stage: Stage, is_async: bool) -> None:
+    calls = [stage.run_call(is_async=is_async) for _ in range(2)]
+    begin_without_connections(stage)
+    stage.end_call(calls[0])
+    assert stage.ends == 0
+    stage.end_call(calls[1])
+    assert (stage.ends, stage.cancels) == (1, 0)
+
+
+def test_stop_waits_no_longer_than_the_grace_for_a_plain_handler(stage: Stage) -> None:
+    stage.run_call(is_async=False)
+    begin_without_connections(stage)
+    stage.dispatcher.advance(2.9)
+    assert stage.ends == 0
+    stage.dispatcher.advance(0.2)
+    assert (stage.ends, stage.cancels) == (1, 0)
+
+
+def test_async_handlers_may_clean_up_after_the_grace(stage: Stage) -> None:
+    call = stage.run_call(is_async=True)
+    stage.run_call(is_async=False)
+    begin_without_connections(stage)
+    stage.dispatcher.advance(3.0)
+    stage.dispatcher.advance(CLEANUP_S / 2)
+    assert (stage.ends, stage.cancels) == (0, 1)
+    stage.end_call(call)
+    assert (stage.ends, stage.cancels) == (1, 1)
+    stage.dispatcher.advance(CLEANUP_S)
+    assert stage.ends == 1
+
+
+def test_async_handler_that_cleans_up_for_too_long_is_given_up(stage: Stage) -> None:
+    stage.run_call(is_async=True)
+    begin_without_connections(stage)
+    stage.dispatcher.advance(3.0)
+    stage.dispatcher.advance(CLEANUP_S - 0.1)
+    assert (stage.ends, stage.cancels) == (0, 1)
+    stage.dispatcher.advance(0.2)
+    assert (stage.ends, stage.cancels) == (1, 1)
