@@ -322,7 +322,9 @@ def _check_script(script: object) -> None:
     if not callable(script):
         raise TypeError(f"a script is a function of a ScriptedPeer, not {shown(script)}")
     if inspect.iscoroutinefunction(script) or inspect.isasyncgenfunction(script):
-        raise TypeError(f"a script runs in a thread, and must be no async function: {shown(script)}")
+        raise TypeError(
+            f"a script runs in a thread, and must be no async function: {shown(script)}"
+        )
     if inspect.isgeneratorfunction(script):
         raise TypeError(f"a script must be no generator (`yield`): {shown(script)}")
     if mismatch := why_not_called(script, "peer"):
@@ -335,4 +337,6 @@ def _refuse_unrun(returned: object) -> None:
         returned.close()
     if inspect.isawaitable(returned) or inspect.isgenerator(returned):
         kind = type(returned).__name__
-        raise TypeError(f"a script has returned a {kind}, which nobody runs: make it a plain function")
+        raise TypeError(
+            f"a script has returned a {kind}, which nobody runs: make it a plain function"
+        )

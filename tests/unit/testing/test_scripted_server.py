@@ -270,7 +270,7 @@ def test_server_without_descriptors_fails_the_test_and_lets_nobody_wait() -> Non
 
 
 class Faulty(ScriptedServer):
-    class peer_class(ScriptedPeer):  # noqa: N801 - the name of the attribute
+    class peer_class(ScriptedPeer):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             raise RuntimeError("faulty peer")
