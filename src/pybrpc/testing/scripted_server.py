@@ -304,9 +304,9 @@ class ScriptedServer:
             del self._threads[thread]
             raise
 
-    def _run(self, script: Script, peer: ScriptedPeer) -> None:
+    def _run(self, script: Callable[[ScriptedPeer], object], peer: ScriptedPeer) -> None:
         try:
-            returned: object = script(peer)
+            returned = script(peer)
             if returned is not None:
                 _refuse_unrun(returned)
         except BaseException as error:
