@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import multiprocessing
 import os
 import re
 import shlex
@@ -39,8 +40,6 @@ BUILD = ROOT / "build"
 
 DIRECTIVES = {
     "language_level": 3,
-    # Three long functions for each class; COPIED have them.
-    "auto_pickle": False,
     # The types in the `.py` are for mypy; those of C are in the `.pxd`.
     "annotation_typing": False,
     # Lines of Python in the C code: gcc has to read past them.
@@ -50,7 +49,8 @@ DIRECTIVES = {
     "embedsignature.format": "clinic",
 }
 
-# With classes of values, of which users may make copies, or pickle them.
+# With classes of values, of which users may make copies, or pickle them. Others do without
+# `auto_pickle`: three long functions for each class.
 COPIED = (
     "pybrpc.client.cluster.breaking.outlier_detection",
     "pybrpc.client.cluster.breaking.retry_budget",
@@ -66,9 +66,9 @@ SHARED = "pybrpc.base.cython_shared"
 CFLAGS = shlex.split(os.environ.get("CFLAGS", ""))
 IS_SANITIZED = any(flag.startswith("-fsanitize=address") for flag in CFLAGS)
 
-CLASS_DIRECTIVE = re.compile(
-    r"^@cython\.(freelist|no_gc|trashcan)(?:\((\d+|True)\))?$", re.MULTILINE
-)
+# Of a class, said in its `.pxd`. What comes from a freelist again was never free to
+# AddressSanitizer.
+CLASS_DIRECTIVES = ("no_gc", "trashcan") if IS_SANITIZED else ("freelist", "no_gc", "trashcan")
 
 # Without passes that take a quarter of the time of gcc, and save less than a percent of the
 # instructions of a call (docs/design/0032-packages.md).
@@ -99,14 +99,18 @@ CHEAP_MODULES = (
     "pybrpc.client.calls.attempt",
     "pybrpc.client.cluster.",
     "pybrpc.client.connections.connection_pool",
+    "pybrpc.client.connections.http_",
     "pybrpc.client.connections.hulu_connection",
     "pybrpc.json2pb.",
     "pybrpc.metrics.tally",
     "pybrpc.protocols.baidu_std.meta_decoder",
     "pybrpc.protocols.baidu_std.meta_encoder",
+    "pybrpc.protocols.framed",
     "pybrpc.protocols.frames",
     "pybrpc.protocols.http1.",
+    "pybrpc.protocols.hulu.",
     "pybrpc.protocols.session",
+    "pybrpc.protocols.sofa.",
     "pybrpc.protocols.streaming.",
     "pybrpc.rpc.http",
     "pybrpc.server.calls.admission",
@@ -143,18 +147,18 @@ class BuildHotModules(build_ext):
 
     def build_extensions(self) -> None:
         from Cython.Build import cythonize
-        from Cython.Compiler import Options
 
-        # Without a default Cython refuses them for a module.
-        Options._directive_defaults.update(freelist=0, no_gc=False, trashcan=None)
+        # The processes that Cython starts need what is changed in it here.
+        multiprocessing.set_start_method("fork", force=True)
         made = [self._take_shared()]
         show_constructors()
+        keep_class_directives()
         # Cython makes many objects, few of which are garbage in circles.
         gc.set_threshold(300_000)
         alike = defaultdict(list)
         for extension in self.extensions[1:]:
-            alike[class_directives(extension)].append(extension)
-        for directives, extensions in alike.items():
+            alike[extension.name in COPIED].append(extension)
+        for are_copied, extensions in alike.items():
             with contextlib.chdir(SOURCES):
                 # Tracebacks name a file as it is named here, and find "pybrpc/..." in sys.path.
                 made += cythonize(
@@ -162,7 +166,7 @@ class BuildHotModules(build_ext):
                     build_dir=str(BUILD / ("cython-sanitized" if IS_SANITIZED else "cython")),
                     nthreads=_jobs(),
                     quiet=True,
-                    compiler_directives=DIRECTIVES | dict(directives),
+                    compiler_directives=DIRECTIVES | {"auto_pickle": are_copied},
                     shared_utility_qualified_name=SHARED,
                 )
         sources = {extension.name: extension.sources for extension in made}
@@ -247,20 +251,23 @@ def show_constructors() -> None:
         transform.visit_DefNode = visit_and_show
 
 
-def class_directives(extension: Extension) -> frozenset[tuple[str, object]]:
-    """The directives for classes in its `.pxd`, as `@cython.freelist(512)`.
+def keep_class_directives() -> None:
+    """Have Cython (3.3) keep CLASS_DIRECTIVES of a class, as `@cython.freelist(512)` in its `.pxd`,
+    when it comes to the class in the `.py`: it forgets them there."""
+    from Cython.Compiler.Nodes import CClassDefNode
 
-    Cython (3.3) forgets such a decorator when it comes to the class in the `.py`. So it is said of
-    the whole module; a base class with a freelist gives none to its subclasses.
-    """
-    declarations = Path(extension.sources[0]).with_suffix(".pxd").read_text()
-    copied = frozenset([("auto_pickle", True)] if extension.name in COPIED else [])
-    return copied | frozenset(
-        (name, int(value) if value.isdigit() else True)
-        for name, value in CLASS_DIRECTIVE.findall(declarations)
-        # What comes from a freelist again was never free to AddressSanitizer.
-        if not (name == "freelist" and IS_SANITIZED)
-    )
+    analyse = CClassDefNode.analyse_declarations
+
+    def analyse_and_keep(self: Any, env: Any) -> None:
+        declared = None if self.in_pxd else env.lookup_here(self.class_name)
+        said = declared.type.scope.directives if declared and declared.type.scope else {}
+        kept = {name: said[name] for name in CLASS_DIRECTIVES if name in said}
+        analyse(self, env)
+        if kept and self.scope is not None:
+            self.scope.directives = self.scope.directives | kept
+
+    if analyse.__name__ != "analyse_and_keep":
+        CClassDefNode.analyse_declarations = analyse_and_keep
 
 
 def why_not_compiled() -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from bench.child_process import END_LIMIT_S, ChildProcess
 from bench.counted_loop import LOOPS
 from bench.peers import ENTRIES
 from bench.peers.entry import Kind
-from bench.peers.pybrpc_modes import SPANS_PER_S, SPANS_VARIABLE
+from bench.peers.pybrpc_modes import PROTOCOL_VARIABLE, SPANS_PER_S, SPANS_VARIABLE
 from bench.slowed import SLOWER
 from bench.work import SMALL_BYTES
 
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--peer", choices=ENTRIES, default="pybrpc-aio")
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--side", choices=SIDES, help="only this one")
+    parser.add_argument("--protocol", default="baidu_std", help="of pybrpc's channels")
     parser.add_argument("--calls", type=int, default=3000, help="the fewer; then thrice as many")
     parser.add_argument("--rows", type=int, default=0, help="compiled functions to list")
     parser.add_argument("--inside", nargs=4, help=argparse.SUPPRESS)
@@ -150,9 +152,11 @@ def main() -> None:
         peer, *numbers = given.inside
         call_inside(peer, *map(int, numbers))
         return
+    os.environ[PROTOCOL_VARIABLE] = given.protocol
     for side in [given.side] if given.side else SIDES:
         costs = per_call(side, given.peer, given.in_flight, given.calls)
-        print(f"{side} of {given.peer}, {given.in_flight} in flight: {costs['']:,.0f} a call")
+        what = f"{given.peer}, {given.protocol}, {given.in_flight} in flight"
+        print(f"{side} of {what}: {costs['']:,.0f} a call")
         own = [name for name in costs if "." in name]
         for name in sorted(own, key=costs.__getitem__, reverse=True)[: given.rows]:
             print(f"{costs[name]:9,.0f}  {name}")

@@ -11,6 +11,7 @@ import pybrpc
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
 from bench.figures import Figures
 from bench.peers.peer import AioCall, OnReady, WaitForEnd
+from bench.peers.pybrpc_modes import protocol
 from bench.peers.pybrpc_sync import statistics_of
 from bench.work import TIMEOUT_S
 
@@ -44,7 +45,9 @@ class PybrpcAio:
 
     @contextlib.asynccontextmanager
     async def client(self, port: int) -> AsyncIterator[PybrpcAioClient]:
-        async with pybrpc.aio.Channel(f"127.0.0.1:{port}", timeout=TIMEOUT_S) as channel:
+        address = f"127.0.0.1:{port}"
+        made = pybrpc.aio.Channel(address, timeout=TIMEOUT_S, protocol=protocol())
+        async with made as channel:
             yield PybrpcAioClient(channel)
 
 

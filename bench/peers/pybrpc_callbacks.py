@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pybrpc
 from bench.echo_messages import EchoRequest
 from bench.peers.peer import OnAnswer
+from bench.peers.pybrpc_modes import protocol
 from bench.peers.pybrpc_sync import PybrpcClient
 from bench.work import TIMEOUT_S
 
@@ -22,7 +23,8 @@ class PybrpcCallbackClient(PybrpcClient):
 class PybrpcCallbacks:
     @contextlib.contextmanager
     def client(self, port: int) -> Iterator[PybrpcCallbackClient]:
-        with pybrpc.Channel(f"127.0.0.1:{port}", timeout=TIMEOUT_S) as channel:
+        address = f"127.0.0.1:{port}"
+        with pybrpc.Channel(address, timeout=TIMEOUT_S, protocol=protocol()) as channel:
             yield PybrpcCallbackClient(channel)
 
 

@@ -11,6 +11,7 @@ import pybrpc.tune
 from bench.echo_messages import SERVICE, EchoRequest, EchoResponse
 from bench.figures import Figures
 from bench.peers.peer import Call, OnReady, WaitForEnd
+from bench.peers.pybrpc_modes import protocol
 from bench.work import TIMEOUT_S
 
 
@@ -78,7 +79,8 @@ class PybrpcSync:
 
     @contextlib.contextmanager
     def client(self, port: int) -> Iterator[PybrpcClient]:
-        with pybrpc.Channel(f"127.0.0.1:{port}", timeout=TIMEOUT_S) as channel:
+        address = f"127.0.0.1:{port}"
+        with pybrpc.Channel(address, timeout=TIMEOUT_S, protocol=protocol()) as channel:
             yield self._client(channel)
 
 

@@ -7,20 +7,26 @@ shape, and faster code of its own.
 
 from __future__ import annotations
 
-import abc
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
 
 from pybrpc.errors import BadRequestError, BadResponseError, ProtocolError
-from pybrpc.iobuf import IOBuf
+from pybrpc.iobuf.iobuf import IOBuf, iobuf_of
 from pybrpc.protocols.frames import (
     SMALL_SIZE,
     oversized_meta_limit,
     pack_frame,
     size_of,
 )
-from pybrpc.protocols.message import BadMessage, OversizedMessage, RpcRequest, RpcResponse
+from pybrpc.protocols.message import (
+    BadMessage,
+    OversizedMessage,
+    RpcRequest,
+    RpcResponse,
+    new_request,
+    new_response,
+)
 from pybrpc.protocols.protocol import (
     NEED_MORE,
     NOT_MINE,
@@ -35,47 +41,50 @@ EMPTY_IS_ABSENT = frozenset(("attachment", "user_fields", "content_type", "check
 UNDECODABLE = "the meta is not a valid protobuf message"
 
 
-class Head(NamedTuple):
-    """The decoded meta: a message without body and attachment, and what tells these apart."""
+Head: TypeAlias = tuple[RpcRequest | RpcResponse, int | None]
+"""The decoded meta: a message without body and attachment, and the bytes of its body, as the peer
+declares them; `None`: the payload has no attachment."""
 
-    message: RpcRequest | RpcResponse
-    body_size: int | None = None
-    """Bytes of the body, as the peer declares them; `None`: the payload has no attachment."""
+_SMALL_SIZE = SMALL_SIZE
 
 
-class FramedProtocol(abc.ABC):
-    """All of an RpcProtocol but its header and its metas. No state; any thread."""
+class FramedProtocol:
+    """All of an RpcProtocol but its header and its metas. No state; any thread.
+
+    A subclass has a `magic`, the `header_size` in bytes, a `name`, `sizes_of`, `pack_header`,
+    `decode_meta`, `encode_request` and `encode_response`.
+    """
 
     __slots__ = ()
 
-    magic: bytes
-    header_size: int
+    magic = b""
+    header_size = 0
 
     @property
-    @abc.abstractmethod
     def name(self) -> str:
         """The name of the protocol in C++ bRPC."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def sizes_of(self, header: bytes) -> tuple[int, int] | Broken:
         """The sizes of meta and payload in a whole header."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def pack_header(self, meta_size: int, payload_size: int) -> bytes:
         """A header with these sizes."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def decode_meta(self, meta: bytes) -> Head:
         """Decode a meta. DecodeError or ProtocolError if it is not a valid one."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def encode_request(self, request: RpcRequest, attachment_size: int) -> bytes:
         """The meta of a request. ValueError, TypeError or AttributeError if it can't carry a
         value."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def encode_response(self, response: RpcResponse, attachment_size: int) -> bytes:
         """The meta of a response; errors as in `encode_request`."""
+        raise NotImplementedError
 
     def parse(self, buffer: IOBuf, limits: ParseLimits) -> ParseOutcome:
         header = buffer.peek(self.header_size)
@@ -87,7 +96,8 @@ class FramedProtocol(abc.ABC):
         if isinstance(sizes, Broken):
             return sizes
         try:
-            return self._parse_frame(buffer, *sizes, limits)
+            meta_size, payload_size = sizes
+            return self._parse_frame(buffer, meta_size, payload_size, limits)
         except ProtocolError as error:
             return Broken(error.text)
         except DecodeError:
@@ -121,8 +131,7 @@ class FramedProtocol(abc.ABC):
     def pack_fast_request(
         self, correlation_id: int, service: str, method: str, timeout_ms: int | None, body: bytes
     ) -> IOBuf:
-        request = RpcRequest(correlation_id, service, method, body, timeout_ms=timeout_ms)
-        return self.pack_request(request)
+        return self.pack_request(new_request(correlation_id, service, method, timeout_ms, body))
 
     def pack_response(self, response: RpcResponse) -> IOBuf:
         attachment = response.attachment
@@ -133,7 +142,7 @@ class FramedProtocol(abc.ABC):
             raise BadResponseError(f"Fail to pack response: {error}") from error
 
     def pack_fast_response(self, correlation_id: int, body: bytes) -> IOBuf:
-        return self.pack_response(RpcResponse(correlation_id, body=body))
+        return self.pack_response(new_response(correlation_id, body))
 
     def _may_be_header(self, start: bytes) -> bool:
         return self.magic.startswith(start[:4])
@@ -150,11 +159,26 @@ class FramedProtocol(abc.ABC):
             )
         if len(buffer) < self.header_size + frame_size:
             return NEED_MORE
-        payload = buffer
-        if frame_size <= SMALL_SIZE:
-            payload = IOBuf(buffer.cut_contiguous(self.header_size + frame_size))
-        head = self._cut_head(payload, meta_size)
-        return _with_payload(head, payload, payload_size, is_pinned=meta_size > payload_size)
+        if frame_size <= _SMALL_SIZE:
+            return self._parse_small(buffer, meta_size, payload_size)
+        head = self._cut_head(buffer, meta_size)
+        return _with_payload(head, buffer, payload_size, is_pinned=meta_size > payload_size)
+
+    def _parse_small(self, buffer: IOBuf, meta_size: int, payload_size: int) -> ParseOutcome:
+        """`_parse_frame` of a frame that is copied: nothing in the message is a view."""
+        meta_start = self.header_size
+        start = meta_start + meta_size
+        end = start + payload_size
+        frame = bytes(buffer.cut_contiguous(end))
+        message, body_size = self.decode_meta(frame[meta_start:start])
+        if body_size is not None:
+            if not 0 <= body_size <= payload_size:
+                return _bad_body_size(message, body_size, payload_size)
+            if body_size < payload_size:
+                end = start + body_size
+                message.attachment = iobuf_of(frame[end:])
+        message.body = frame[start:end]
+        return message
 
     def _cut_head(self, buffer: IOBuf, meta_size: int) -> Head:
         start = bytes(buffer.cut_contiguous(self.header_size + meta_size))
@@ -168,7 +192,7 @@ class FramedProtocol(abc.ABC):
             return Broken(f"body_size={size} is larger than max_body_size={limit}")
         if len(buffer) < self.header_size + meta_size:
             return NEED_MORE
-        message = self._cut_head(buffer, meta_size).message
+        message, _ = self._cut_head(buffer, meta_size)
         return OversizedMessage(
             message.correlation_id,
             message.is_request,
@@ -177,6 +201,34 @@ class FramedProtocol(abc.ABC):
             _credential_of(message),
             rest_bytes=payload_size,
         )
+
+
+def is_bare_request(request: RpcRequest) -> bool:
+    """Whether `refuse_fields` finds nothing in it, whatever it looks for."""
+    return not (
+        request.log_id is not None
+        or request.request_id is not None
+        or request.trace_id is not None
+        or request.span_id is not None
+        or request.parent_span_id is not None
+        or request.credential is not None
+        or request.stream_settings is not None
+        or request.attachment
+        or request.user_fields
+        or request.content_type
+        or request.checksum_type
+    )
+
+
+def is_bare_response(response: RpcResponse) -> bool:
+    """As `is_bare_request`."""
+    return not (
+        response.stream_settings is not None
+        or response.attachment
+        or response.user_fields
+        or response.content_type
+        or response.checksum_type
+    )
 
 
 def refuse_fields(protocol: str, message: RpcRequest | RpcResponse, names: tuple[str, ...]) -> None:
@@ -204,8 +256,8 @@ def _with_payload(head: Head, buffer: IOBuf, size: int, is_pinned: bool) -> Pars
 
     `is_pinned`: views of the payload would keep the meta, too, which nobody counts.
     """
-    message = head.message
-    body_size = size if head.body_size is None else head.body_size
+    message, declared = head
+    body_size = size if declared is None else declared
     if not 0 <= body_size <= size:
         buffer.pop_front(size)
         return _bad_body_size(message, body_size, size)

@@ -52,7 +52,7 @@ from pybrpc.rpc.method import Method
 from pybrpc.transport.socket.socket import Socket
 from pybrpc.transport.writing.backlog import Backlog
 from pybrpc.transport.writing.outcomes import InternalOutcome
-from pybrpc.transport.writing.write_request import Progress, WriteRequest
+from pybrpc.transport.writing.write_request import SET_UP, WriteRequest
 
 if TYPE_CHECKING:
     from pybrpc.client.calls.attempt import Attempt
@@ -119,7 +119,7 @@ class HttpWrite(WriteRequest):
     __slots__ = ()
 
     def __init__(self, message: OutgoingRequest, size_bytes: int) -> None:
-        super().__init__(IOBuf(), message, InternalOutcome(message.on_outcome))
+        self._set_fields(IOBuf(), message, InternalOutcome(message.on_outcome), False, False)
         self.size_bytes = size_bytes
 
 
@@ -167,11 +167,12 @@ class HttpConnection(ClientConnection):
         return len(self._pending)
 
     def send(self, attempt: Attempt) -> None:
-        request = attempt.call.body
-        if type(request) is not HttpRequest:
+        body = attempt.call.body
+        if type(body) is not HttpRequest:
             raise BadRequestError("http has no place for streams")
+        request = body
         try:
-            packed = request.pack(self.host, span=attempt.call.span)
+            packed = request.pack(self.host, None, attempt.call.span)
         except ValueError as error:
             raise BadRequestError(f"Fail to pack the request: {error}") from None
         if attempt.call.span is not None:
@@ -194,7 +195,7 @@ class HttpConnection(ClientConnection):
         attempt = message.attempt
         assert attempt is not None
         assert attempt.write_request is not None
-        attempt.write_request.progress = Progress.SET_UP
+        attempt.write_request.progress = SET_UP
         if attempt not in self._pending:
             raise EndedError(f"{attempt!r} has ended")
         request, authentication = message.request, self._authentication
@@ -225,7 +226,10 @@ class HttpConnection(ClientConnection):
     def _on_messages(self, messages: list[Any]) -> None:
         raised: BaseException | None = None
         for message in messages:
-            attempt = self._waiting[0].attempt if self._waiting else None
+            attempt: Attempt | None = None
+            if self._waiting:
+                outgoing = self._waiting[0]
+                attempt = outgoing.attempt
             try:
                 self._on_message(message)
             except BaseException as error:
@@ -271,8 +275,8 @@ class HttpConnection(ClientConnection):
         keeps = outgoing.request.keeps_connection(response.head)
         if not self._is_reusable(outgoing, keeps) or self._is_refused(response.head.status, error):
             self.retire()
-        elif is_taken and (error is None or error.code != ErrorCode.ELOGOFF):
-            self._note_answer()
+        elif is_taken and self._reports_idle and (error is None or error.code != ErrorCode.ELOGOFF):
+            self._note_end(is_clean=True)
         if is_taken:
             _note_fault(attempt, response.head)
         if not is_taken:

@@ -90,7 +90,8 @@ class HttpRequest:
         """
         if not head.keep_alive or (self.method == "HEAD" and head.is_chunked):
             return False
-        return "close" not in tokens_in(self.headers.get("connection", ""))
+        said = self.headers.get("connection")
+        return said is None or "close" not in tokens_in(said)
 
     def pack(self, host: str, credential: bytes | None = None, span: Span | None = None) -> IOBuf:
         """The bytes to send: the whole request, or its head if an Upload follows. `host` is for a

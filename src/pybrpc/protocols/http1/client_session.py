@@ -30,7 +30,7 @@ _EXPECTED_BYTES = 100
 """Memory of a request that waits for its response."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WholeResponse:
     """A response with all of its body, as it was sent: chunks are joined, nothing is
     decompressed."""

@@ -146,21 +146,24 @@ class RequestWriter(MessageWriter):
     def _head(self, method: str, target: str | URI, headers: HeadersLike, framing: str) -> IOBuf:
         if not isinstance(method, str) or not TOKEN.fullmatch(method):
             raise ValueError(f"{method!r} can't be the method of a request")
-        fields = _as_headers(headers)
+        fields = headers if type(headers) is HttpHeaders else HttpHeaders(headers)
+        _check_coding(fields)
+        names = fields._fields
         host, before, behind = self._host, "", ""
         if isinstance(target, URI):
             host = target.authority or host
-            if target.user_info and "authorization" not in fields:
+            if target.user_info and "authorization" not in names:
                 secret = base64.b64encode(target.user_info.encode("utf-8", "surrogateescape"))
                 behind = f"Authorization: Basic {secret.decode('ascii')}\r\n"
             target = target.target
-        if "host" not in fields:
+        if "host" not in names:
             _check_value("Host", host)
             before = f"Host: {host}\r\n"
         if self._defaults:
-            for name, value in (("User-Agent", USER_AGENT), ("Accept", "*/*")):
-                if name not in fields:
-                    behind = f"{name}: {value}\r\n{behind}"
+            if "user-agent" not in names:
+                behind = f"User-Agent: {USER_AGENT}\r\n{behind}"
+            if "accept" not in names:
+                behind = f"Accept: */*\r\n{behind}"
         text = f"{framing}{before}{_lines(fields)}{behind}\r\n"
         line = b"%s %s HTTP/1.1\r\n" % (method.encode("ascii"), _target_bytes(target))
         return iobuf_of(line + text.encode("latin-1"))
@@ -280,21 +283,22 @@ def check_final(status: object) -> None:
 
 
 def _as_headers(headers: HeadersLike) -> HttpHeaders:
-    """A copy. Headers of the framing are left out by `_lines`. ValueError for a transfer coding
-    that the writer doesn't do."""
+    """A copy. Headers of the framing are left out by `_lines`. ValueError as `_check_coding`."""
     found = HttpHeaders(headers)
-    coding = found.get("transfer-encoding")
-    if coding is not None and coding.lower() != "chunked":
-        raise ValueError(f"the transfer coding {coding!r} is not supported")
+    _check_coding(found)
     return found
 
 
+def _check_coding(headers: HttpHeaders) -> None:
+    """ValueError for a transfer coding that the writer doesn't do."""
+    coding = headers._fields.get("transfer-encoding")
+    if coding is not None and coding[1].lower() != "chunked":
+        raise ValueError(f"the transfer coding {coding[1]!r} is not supported")
+
+
 def _lines(fields: HttpHeaders) -> str:
-    lines = [
-        f"{name}: {value}\r\n"
-        for key, (name, value) in fields._fields.items()
-        if key not in _FRAMING
-    ]
+    known = fields._fields
+    lines = [f"{name}: {value}\r\n" for key, (name, value) in known.items() if key not in _FRAMING]
     lines += [f"{name}: {value}\r\n" for name, value in fields._cookies]
     return "".join(lines)
 

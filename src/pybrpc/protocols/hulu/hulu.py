@@ -24,9 +24,17 @@ import struct
 from typing import Any
 
 from pybrpc.errors import ProtocolError
-from pybrpc.protocols.framed import FramedProtocol, Head, field_of, refuse_fields, text_of
+from pybrpc.protocols.framed import (
+    FramedProtocol,
+    Head,
+    field_of,
+    is_bare_request,
+    is_bare_response,
+    refuse_fields,
+    text_of,
+)
 from pybrpc.protocols.hulu.schema import HuluRpcRequestMeta, HuluRpcResponseMeta
-from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.message import RpcRequest, RpcResponse, new_request, new_response
 from pybrpc.protocols.protocol import Broken
 
 NO_INDEX = -1
@@ -73,17 +81,16 @@ class HuluPbrpc(FramedProtocol):
         return _response_of(HuluRpcResponseMeta.FromString(meta))
 
     def encode_request(self, request: RpcRequest, attachment_size: int) -> bytes:
-        refuse_fields(self.name, request, _NO_PLACE_IN_REQUEST)
+        is_bare = is_bare_request(request)
+        if not is_bare:
+            refuse_fields(self.name, request, _NO_PLACE_IN_REQUEST)
         meta = HuluRpcRequestMeta(
             service_name=request.service.rpartition(".")[2].encode(),
             compress_type=_checked_compress_type(request.compress_type),
             correlation_id=request.correlation_id,
-            log_id=request.log_id,
-            trace_id=request.trace_id,
-            parent_span_id=request.parent_span_id,
-            span_id=request.span_id,
-            credential_data=request.credential,
         )
+        if not is_bare:
+            _add_ids(meta, request)
         if request.method_index is not None:
             meta.method_index = request.method_index
         else:
@@ -95,7 +102,7 @@ class HuluPbrpc(FramedProtocol):
         return encoded
 
     def encode_response(self, response: RpcResponse, attachment_size: int) -> bytes:
-        if not response.error_code:
+        if not (response.error_code or is_bare_response(response)):
             # An error goes without them: it is worth more than they are.
             refuse_fields(self.name, response, _NO_PLACE)
         meta = HuluRpcResponseMeta(
@@ -111,11 +118,25 @@ class HuluPbrpc(FramedProtocol):
         return encoded
 
 
+def _add_ids(meta: Any, request: RpcRequest) -> None:
+    if request.log_id is not None:
+        meta.log_id = request.log_id
+    if request.trace_id is not None:
+        meta.trace_id = request.trace_id
+    if request.parent_span_id is not None:
+        meta.parent_span_id = request.parent_span_id
+    if request.span_id is not None:
+        meta.span_id = request.span_id
+    if request.credential is not None:
+        meta.credential_data = request.credential
+
+
 def _request_of(meta: Any) -> Head:
-    request = RpcRequest(meta.correlation_id, text_of(meta.service_name), text_of(meta.method_name))
+    service, method = text_of(meta.service_name), text_of(meta.method_name)
+    request = new_request(meta.correlation_id, service, method, None, b"")
     has = meta.HasField
     index = meta.method_index if has("method_index") else None
-    has_name = has("method_name")
+    has_name = bool(method) or has("method_name")
     if index is None and not has_name:
         raise ProtocolError("request has neither a method_index nor a method_name")
     if index != NO_INDEX or not has_name:
@@ -131,13 +152,15 @@ def _request_of(meta: Any) -> Head:
         request.span_id = meta.span_id
     if has("credential_data"):
         request.credential = meta.credential_data
-    return Head(request, field_of(meta, "user_message_size"))
+    return request, field_of(meta, "user_message_size")
 
 
 def _response_of(meta: Any) -> Head:
-    response = RpcResponse(meta.correlation_id, meta.error_code, text_of(meta.error_text))
+    response = new_response(meta.correlation_id, b"")
+    response.error_code = meta.error_code
+    response.error_text = text_of(meta.error_text)
     response.compress_type = field_of(meta, "compress_type")
-    return Head(response, field_of(meta, "user_message_size"))
+    return response, field_of(meta, "user_message_size")
 
 
 def _checked_compress_type(number: int | None) -> int | None:

@@ -13,8 +13,15 @@ import struct
 from typing import Any
 
 from pybrpc.errors import ErrorCode, ProtocolError
-from pybrpc.protocols.framed import FramedProtocol, Head, refuse_fields, text_of
-from pybrpc.protocols.message import RpcRequest, RpcResponse
+from pybrpc.protocols.framed import (
+    FramedProtocol,
+    Head,
+    is_bare_request,
+    is_bare_response,
+    refuse_fields,
+    text_of,
+)
+from pybrpc.protocols.message import RpcRequest, RpcResponse, new_request, new_response
 from pybrpc.protocols.protocol import Broken
 from pybrpc.protocols.sofa.schema import REQUEST, RESPONSE, SofaRpcMeta
 
@@ -73,7 +80,8 @@ class SofaPbrpc(FramedProtocol):
         raise ProtocolError(f"type={decoded.type} is neither a request nor a response")
 
     def encode_request(self, request: RpcRequest, attachment_size: int) -> bytes:
-        refuse_fields(self.name, request, _NO_PLACE_IN_REQUEST)
+        if not is_bare_request(request):
+            refuse_fields(self.name, request, _NO_PLACE_IN_REQUEST)
         meta = SofaRpcMeta(
             type=REQUEST,
             sequence_id=request.correlation_id,
@@ -84,7 +92,7 @@ class SofaPbrpc(FramedProtocol):
         return encoded
 
     def encode_response(self, response: RpcResponse, attachment_size: int) -> bytes:
-        if not response.error_code:
+        if not (response.error_code or is_bare_response(response)):
             # An error goes without them: it is worth more than they are.
             refuse_fields(self.name, response, _NO_PLACE)
         meta = SofaRpcMeta(
@@ -102,17 +110,19 @@ class SofaPbrpc(FramedProtocol):
 
 def _request_of(meta: Any) -> Head:
     service, _, method = text_of(meta.method).rpartition(".")
-    request = RpcRequest(meta.sequence_id, service, method)
+    request = new_request(meta.sequence_id, service, method, None, b"")
     request.compress_type = _compress_type_of(meta)
-    return Head(request)
+    return request, None
 
 
 def _response_of(meta: Any) -> Head:
     """A server of sofa-pbrpc itself may say `failed` without an `error_code`."""
     code = meta.error_code or (_EINTERNAL if meta.failed else 0)
-    response = RpcResponse(meta.sequence_id, code, text_of(meta.reason))
+    response = new_response(meta.sequence_id, b"")
+    response.error_code = code
+    response.error_text = text_of(meta.reason)
     response.compress_type = _compress_type_of(meta)
-    return Head(response)
+    return response, None
 
 
 def _full_name(service: str, method: str) -> str:

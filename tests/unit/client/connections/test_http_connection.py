@@ -173,6 +173,7 @@ def test_response_that_closes_retires_the_connection(line: Line) -> None:
     assert line.socket.is_failed
 
 
+@pytest.mark.python_only
 def test_place_that_is_taken_without_bytes_fails_the_connection(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +189,7 @@ def test_place_that_is_taken_without_bytes_fails_the_connection(
     assert call.error is not None
 
 
+@pytest.mark.python_only
 def test_response_that_can_not_be_handled_ends_its_call(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
