@@ -6,14 +6,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import pybrpc
 from pybrpc.base.waiting import acquire_until
+from pybrpc.client.calls.backup_request import Hedge
 from tests.peers.alarms import raising_alarms, storm
 from tests.peers.echo import ECHO, echo_request
-from tests.peers.scripted_server import Peer, ScriptedServer
+from tests.peers.scripted_server import Peer, ScriptedServer, never_answer
 
 
 @pytest.fixture
@@ -55,6 +57,31 @@ def test_ctrl_c_in_a_blocking_call_cancels_it() -> None:
         assert stub.Echo(echo_request("next")).message == "next"
         assert channel.statistics().late_answers == 1  # type: ignore[union-attr]
     assert server.connections == 1
+
+
+@pytest.mark.python_only
+def test_controller_says_how_a_call_ended_whose_end_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A signal handler raises while the backup request is ended: before, the log had an
+    AttributeError, and the controller said that the call had not failed."""
+    end = Hedge.end
+
+    def interrupted(hedge: Hedge, place: Any) -> None:
+        end(hedge, place)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Hedge, "end", interrupted)
+    controller = pybrpc.Controller()
+    with (
+        ScriptedServer(never_answer) as server,
+        pybrpc.Channel(server.address, timeout=0.1, backup_request_ms=1000) as channel,
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            pybrpc.Stub(ECHO, channel).Echo(echo_request(), controller=controller)
+        assert controller.error_code == pybrpc.ErrorCode.ERPCTIMEDOUT
+        assert controller.latency_us > 0
+    assert not [each for each in caplog.records if each.exc_info]
 
 
 @pytest.mark.usefixtures("raising_alarm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -204,3 +205,29 @@ def test_module_sets_up_the_logging_of_its_worker(log: Path, tmp_path: Path) -> 
 def test_loop_that_a_plain_function_does_not_use_is_named(log: Path) -> None:
     with serving(log, f"{APPS}:make_server", "--loop", "uvloop") as served:
         wait_until(lambda: "loop uvloop is not used" in served.logged)
+
+
+@pytest.mark.parametrize("output", ["full", "without a reader"])
+def test_server_serves_on_when_its_output_can_not_be_written(log: Path, output: str) -> None:
+    """The disk of its output is full; or `| head -1`, or a log collector that has died."""
+    address = f"127.0.0.1:{free_port()}"
+    with contextlib.ExitStack() as stack:
+        if output == "full":
+            stdout = os.open("/dev/full", os.O_WRONLY)
+        else:
+            reader, stdout = os.pipe()
+            os.close(reader)
+        stack.callback(os.close, stdout)
+        process = subprocess.Popen(
+            [*COMMAND, f"{APPS}:make_server", "--bind", address],
+            cwd=ROOT,
+            stdout=stdout,
+            stderr=stack.enter_context(log.open("w")),
+        )
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        wait_until(lambda: "the standard output can't be written" in log.read_text())
+        assert call(address, timeout=30) == "hello"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert "Traceback" not in log.read_text()

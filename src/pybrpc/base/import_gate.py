@@ -12,13 +12,30 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from importlib import import_module
 from threading import get_ident
 from types import TracebackType
+from typing import Any
 
 LONGEST_WAIT_S = 10.0
 """Seconds for which a fork and an import wait for each other at most: one that takes longer may be
 waiting for the other thread."""
+
+
+class _BoundedLock:
+    """For `with`: the lock of a Condition, for which it waits for LONGEST_WAIT_S at most. The end
+    of the block is a RuntimeError if it has not got the lock.
+
+    `with` calls functions of C here, in one step with the beginning of the block: so a signal
+    handler that raises can't leave the lock held (see base.signal_safe_condition).
+    """
+
+    def __init__(self, condition: threading.Condition) -> None:
+        self._condition: Any = condition
+
+    __enter__ = property(lambda self: partial(self._condition.acquire, True, LONGEST_WAIT_S))
+    __exit__ = property(lambda self: self._condition._lock.__exit__)
 
 
 class ImportGate:
@@ -54,17 +71,19 @@ class ImportGate:
         """Count this thread, after the fork that may be under way. Not for ever: that fork may wait
         for something that this thread has."""
         thread, changed = get_ident(), self._changed
-        has_lock = changed.acquire(timeout=LONGEST_WAIT_S)
+        has_lock = True
         try:
-            depth = self._depths.get(thread, 0) + by
-            if depth > 0:
-                self._depths[thread] = depth
-            else:
-                self._depths.pop(thread, None)
-        finally:
+            with _BoundedLock(changed) as has_lock:
+                depth = self._depths.get(thread, 0) + by
+                if depth > 0:
+                    self._depths[thread] = depth
+                else:
+                    self._depths.pop(thread, None)
+                if has_lock:
+                    changed.notify_all()
+        except RuntimeError:
             if has_lock:
-                changed.notify_all()
-                changed.release()
+                raise
 
     def watch_forks(self) -> None:
         """Have forks wait from now on. May be called again."""
@@ -80,11 +99,11 @@ class ImportGate:
         if self._forks == thread:
             return
         self._changed.acquire()
+        self._forks = thread  # first: the fork goes on whatever a signal handler raises here
         while self._depths.keys() - {thread} and (left_s := ends_at - time.monotonic()) > 0:
             self._changed.wait(left_s)
         for other in self._depths.keys() - {thread}:
             del self._depths[other]  # it was interrupted, or takes too long: wait for it once
-        self._forks = thread
 
     def _after_fork_in_parent(self) -> None:
         """Let others import again."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
 import platform
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 from pybrpc.cli.command import (
     BROKEN_PIPE,
@@ -23,7 +22,7 @@ from pybrpc.cli.command import (
     UsageError,
     facts_of,
 )
-from pybrpc.cli.output import JSON_ESCAPE, Output, printable
+from pybrpc.cli.output import JSON_ESCAPE, Output, discard, printable
 from pybrpc.errors import MissingExtraError, PyBrpcError, RpcError
 
 COMMANDS = (
@@ -86,12 +85,6 @@ def open_closed_streams() -> None:
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
-
-
-def discard(stream: TextIO) -> None:
-    """Have what can't be written go nowhere: Python writes it once more at its end."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Parser(argparse.ArgumentParser):

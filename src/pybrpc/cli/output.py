@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import functools
 import importlib
 import json
+import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from pybrpc.errors import MissingExtraError
 
@@ -65,6 +67,16 @@ class Output:
         made = rich("console").Console(width=width, highlight=False)
         made.on_broken_pipe = raise_again  # it would end the process with status 1
         return made
+
+
+def discard(stream: TextIO) -> None:
+    """Have what can't be written go nowhere: Python writes it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        fd = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(fd, stream.fileno())
+        finally:
+            os.close(fd)
 
 
 def raise_again() -> NoReturn:

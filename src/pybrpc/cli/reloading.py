@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -55,18 +56,18 @@ def times_of(directory: str) -> dict[str, int]:
     found: dict[str, int] = {}
     waiting = [directory]
     while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if is_searched(entry):
-                            waiting.append(entry.path)
-                    elif entry.name.endswith(".py"):
-                        if len(found) >= MAX_FILES:
-                            return found
+        # Those that have gone, or may not be read, are passed over, and no other ones with them: an
+        # editor marks an open file by a link, `.#app.py`, that leads nowhere.
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if is_searched(entry):
+                        waiting.append(entry.path)
+                elif entry.name.endswith(".py"):
+                    if len(found) >= MAX_FILES:
+                        return found
+                    with contextlib.suppress(OSError):
                         found[entry.path] = entry.stat().st_mtime_ns
-        except OSError:
-            continue  # it has gone, or may not be read
     return found
 
 

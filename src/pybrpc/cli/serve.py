@@ -8,13 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from pybrpc.base.cores import parse_cores
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import WORKERS
 from pybrpc.cli.arguments import seconds
 from pybrpc.cli.command import FAILED, USAGE, CommandError, UsageError
-from pybrpc.cli.output import Output
+from pybrpc.cli.output import Output, discard
 from pybrpc.cli.reloading import Reloading
 from pybrpc.errors import MissingExtraError, PyBrpcError
 from pybrpc.server.lifecycle.signals import handling
@@ -64,7 +65,7 @@ def run_until_asked_to_quit(options: argparse.Namespace, output: Output) -> int:
         if watch is not None:
             watch.start()
         facts = {"target": options.target, "address": str(where), "pid": os.getpid()}
-        output.result(facts, f"serving {options.target} on {where}, pid {os.getpid()}")
+        tell(output, facts, f"serving {options.target} on {where}, pid {os.getpid()}")
 
     try:
         import_from(options.directory)
@@ -95,8 +96,18 @@ def run_until_asked_to_quit(options: argparse.Namespace, output: Output) -> int:
     finally:
         if watch is not None:
             watch.stop()
-    output.result(dataclasses.asdict(done), str(done))
+    tell(output, dataclasses.asdict(done), str(done))
     return 0
+
+
+def tell(output: Output, facts: dict[str, Any], text: str) -> None:
+    """Print, if that can be done: a server serves on when the disk of its output is full, or when
+    the program that reads it has gone."""
+    try:
+        output.result(facts, text)
+    except OSError as error:
+        WORKERS.warning("the standard output can't be written: %s", error.strerror)
+        discard(sys.stdout)
 
 
 def replace_workers(changed: list[str]) -> None:

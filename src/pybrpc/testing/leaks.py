@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Hashable
 from typing import Any, Self
 
@@ -38,8 +39,11 @@ Things = dict[Hashable, str]
 class LeakCheck:
     """The context manager of `assert_no_leaks`."""
 
+    _is_entered = True  # if the constructor raises
+
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
+        self._is_entered = False
         self._before: dict[str, Things] = {}
         self._made_at: dict[threading.Thread, str] = {}
         self._lost_tasks: Things = {}
@@ -47,6 +51,7 @@ class LeakCheck:
     # --- for tests of threads ---
 
     def __enter__(self) -> Self:
+        self._is_entered = True
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("in an asyncio loop: use `async with assert_no_leaks()`")
         self._begin()
@@ -65,6 +70,7 @@ class LeakCheck:
     # --- for tests of asyncio ---
 
     async def __aenter__(self) -> Self:
+        self._is_entered = True
         self._begin()
         self._before["task"] = _tasks()
         return self
@@ -80,6 +86,11 @@ class LeakCheck:
         self._fail(left)
 
     # --- inside ---
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if not self._is_entered:
+            text = "assert_no_leaks() has checked nothing: it is for `with`, around what is checked"
+            warn(text, RuntimeWarning, stacklevel=2, source=self)
 
     def _begin(self) -> None:
         # The thread and the descriptors that all channels and servers of the process share stay.
@@ -239,7 +250,8 @@ def assert_no_leaks(*, grace: float = DEFAULT_GRACE_S) -> LeakCheck:
 
     While the block runs it watches `threading.Thread.start` and the ends of loops, in the whole
     process: other threads should start nothing meanwhile. If the block raises, that error
-    comes out, and nothing is checked.
+    comes out, and nothing is checked. Without a `with` nothing is checked either: a RuntimeWarning
+    says so.
     """
     grace_s = checked_timeout_s(grace, "grace")
     if grace_s is None:

@@ -7,6 +7,7 @@ answer with wrong bytes, with half a response, or not at all.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import socket
 import struct
 import threading
@@ -16,7 +17,7 @@ from typing import Self
 
 from google.protobuf.message import Message
 
-from pybrpc.base.checked_options import shown
+from pybrpc.base.checked_options import shown, why_not_called
 from pybrpc.base.endpoint import Endpoint
 from pybrpc.base.guard import TRANSPORT, safe_repr
 from pybrpc.errors import AddressError, ErrorCode
@@ -168,8 +169,9 @@ class ScriptedServer:
               127.0.0.1
 
     When a script returns its connection is closed. What a script raises fails the test: the end of
-    the `with` raises it, or it is a note of the error that ends the block. ValueError without a
-    script, TypeError for what is none; AddressError, which is a ValueError, for an address that
+    the `with` raises it, or it is a note of the error that ends the block; so it does if the server
+    can accept no more, as without descriptors. ValueError without a script, TypeError for what is
+    none; AddressError, which is a ValueError, for an address that
     makes no sense, or is in memory; ListenError, an OSError, if it can't listen.
     """
 
@@ -184,8 +186,7 @@ class ScriptedServer:
         if not scripts:
             raise ValueError("a ScriptedServer needs a script: a function of a ScriptedPeer")
         for script in scripts:
-            if not callable(script):
-                raise TypeError(f"a script is a function of a ScriptedPeer, not {shown(script)}")
+            _check_script(script)
         self.protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
         self.requests: list[RpcRequest] = []
         """The requests that the scripts have read, on all connections."""
@@ -213,7 +214,9 @@ class ScriptedServer:
         return len(self.peers)
 
     def start(self) -> None:
-        """Accept from now on. Before, clients connect, and wait."""
+        """Accept from now on. Before, clients connect, and wait. RuntimeError: it was started."""
+        if self._thread.ident is not None:
+            raise RuntimeError(f"{self!r} was started before: make a new one")
         self._thread.start()
 
     def close(self) -> None:
@@ -270,23 +273,42 @@ class ScriptedServer:
         while True:
             try:
                 sock, _ = self._listener.accept()
-            except OSError:
+            except ConnectionError:
+                continue  # a client that has gone already
+            except OSError as error:
+                if not self._is_closing:  # clients would wait for a server that accepts no more
+                    self._errors.append(error)
+                    with contextlib.suppress(OSError):
+                        self._listener.shutdown(socket.SHUT_RDWR)
                 return
             if self._is_closing:
                 sock.close()
                 return
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer = self.peer_class(sock, self.requests, self.protocol)
-            script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
-            self.peers.append(peer)
-            thread = threading.Thread(target=self._run, args=(script, peer), name="script")
-            self._threads[thread] = script
-            thread.start()
+            try:
+                self._begin(sock)
+            except BaseException as error:  # of a `peer_class`; or no thread can be started
+                self._errors.append(error)
+                sock.close()
 
-    def _run(self, script: Script, peer: ScriptedPeer) -> None:
+    def _begin(self, sock: socket.socket) -> None:
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = self.peer_class(sock, self.requests, self.protocol)
+        script = self._scripts[min(len(self.peers), len(self._scripts) - 1)]
+        self.peers.append(peer)
+        thread = threading.Thread(target=self._run, args=(script, peer), name="script")
+        self._threads[thread] = script
         try:
-            script(peer)
+            thread.start()
+        except BaseException:
+            del self._threads[thread]
+            raise
+
+    def _run(self, script: Callable[[ScriptedPeer], object], peer: ScriptedPeer) -> None:
+        try:
+            returned = script(peer)
+            if returned is not None:
+                _refuse_unrun(returned)
         except BaseException as error:
             self._errors.append(error)
         finally:
@@ -294,3 +316,27 @@ class ScriptedServer:
 
     def __repr__(self) -> str:
         return f"<ScriptedServer on {self.address}, {self.connections} connections>"
+
+
+def _check_script(script: object) -> None:
+    if not callable(script):
+        raise TypeError(f"a script is a function of a ScriptedPeer, not {shown(script)}")
+    if inspect.iscoroutinefunction(script) or inspect.isasyncgenfunction(script):
+        raise TypeError(
+            f"a script runs in a thread, and must be no async function: {shown(script)}"
+        )
+    if inspect.isgeneratorfunction(script):
+        raise TypeError(f"a script must be no generator (`yield`): {shown(script)}")
+    if mismatch := why_not_called(script, "peer"):
+        raise TypeError(f"a script is called with a ScriptedPeer: {mismatch}: {shown(script)}")
+
+
+def _refuse_unrun(returned: object) -> None:
+    """TypeError if a script has returned what should have been run."""
+    if inspect.iscoroutine(returned):
+        returned.close()
+    if inspect.isawaitable(returned) or inspect.isgenerator(returned):
+        kind = type(returned).__name__
+        raise TypeError(
+            f"a script has returned a {kind}, which nobody runs: make it a plain function"
+        )

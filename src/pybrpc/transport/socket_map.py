@@ -27,7 +27,16 @@ class Shared:
         return self._users.get() > 0
 
     def acquire(self) -> None:
+        """Begin one use. What is raised meanwhile, such as by a signal handler, leaves none."""
         self._users.increment_and_get(1)
+        try:
+            self.on_acquired()
+        except BaseException:
+            self.release()
+            raise
+
+    def on_acquired(self) -> None:
+        """There is one more user. The base class does nothing."""
 
     def release(self) -> None:
         """End one use. The last user closes it."""

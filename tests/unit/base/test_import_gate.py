@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -98,3 +101,48 @@ def test_thread_that_imports_may_fork_and_use_the_gate_in_the_child(gate: Import
             gate._before_fork()
             gate._after_fork_in_parent()
     assert gate._depths == {}
+
+
+def is_free(condition: threading.Condition) -> bool:
+    """Whether another thread can take its lock."""
+    found: list[bool] = []
+
+    def look() -> None:
+        found.append(condition.acquire(timeout=0.05))
+        if found[0]:
+            condition.release()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_signal_handler_that_raises_leaves_no_lock_held() -> None:
+    """Each later import of each other thread waited ten seconds for it."""
+
+    class Struck(Exception):
+        pass
+
+    gate = ImportGate()
+    gate._is_before_logging = True
+    for strike in range(200):
+        events = itertools.count()
+
+        def profile(
+            frame: Any, event: str, argument: Any, events: Any = events, at: int = strike
+        ) -> None:
+            if frame.f_code.co_name == "_count" and event == "c_return" and next(events) == at:
+                raise Struck
+
+        sys.setprofile(profile)
+        try:
+            gate._count(1)
+        except Struck:
+            pass
+        else:
+            break
+        finally:
+            sys.setprofile(None)
+        assert is_free(gate._changed), strike
+    assert strike > 0

@@ -31,6 +31,15 @@ def test_python_files_below_are_watched_but_not_those_of_others(tmp_path: Path) 
     assert found == {"a.py": 5, "b/c.py": 5}
 
 
+def test_link_of_an_editor_that_leads_nowhere_hides_no_other_file(tmp_path: Path) -> None:
+    """Emacs makes one for each open file. The system lists a directory in any order."""
+    for number in range(20):
+        touch(tmp_path / f"{number}.py")
+        touch(tmp_path / str(number) / "inside.py")
+        (tmp_path / f".#{number}.py").symlink_to(f"somebody@host.{number}")
+    assert len(times_of(str(tmp_path))) == 40
+
+
 def test_changed_new_and_removed_files_are_told_once(tmp_path: Path) -> None:
     for name in ("changed.py", "removed.py", "same.py"):
         touch(tmp_path / name)

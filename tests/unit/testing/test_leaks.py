@@ -331,6 +331,12 @@ def test_wrong_use_is_told() -> None:
         assert_no_leaks(grace=-1)
 
 
+def test_check_without_a_block_says_that_it_checks_nothing() -> None:
+    with pytest.warns(RuntimeWarning, match="has checked nothing: it is for `with`") as warned:
+        assert_no_leaks()
+    assert warned[0].filename == __file__
+
+
 def test_method_that_the_block_has_replaced_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(thread: threading.Thread) -> None:
         raise AssertionError

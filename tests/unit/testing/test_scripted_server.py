@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +232,115 @@ def test_scripts_may_close_the_server() -> None:
                 stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             begun.wait(WAIT_S)
         assert server.connections == 2
+
+
+@contextlib.contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """The process can open that many descriptors, and no more."""
+    with contextlib.ExitStack() as stack:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 20, before[1]))
+        filled: list[int] = []
+        with contextlib.suppress(OSError):
+            while True:
+                filled.append(os.open(os.devnull, os.O_RDONLY))
+        stack.callback(lambda: [os.close(fd) for fd in filled[count:]])
+        for fd in filled[:count]:
+            os.close(fd)
+        yield
+
+
+def test_server_without_descriptors_fails_the_test_and_lets_nobody_wait() -> None:
+    def fill() -> None:
+        with (
+            socket.socket() as first,
+            socket.socket() as second,
+            ScriptedServer(answer) as server,
+            descriptors_left(0),
+        ):
+            first.connect(("127.0.0.1", server.port))  # `accept` waits with a descriptor for it
+            second.settimeout(WAIT_S)
+            with contextlib.suppress(ConnectionError):
+                second.connect(("127.0.0.1", server.port))
+                assert second.recv(1) == b""
+
+    with assert_no_leaks(grace=WAIT_S), pytest.raises(OSError, match="Too many open files"):
+        fill()
+
+
+class Faulty(ScriptedServer):
+    class peer_class(ScriptedPeer):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            raise RuntimeError("faulty peer")
+
+
+def test_peer_class_that_raises_fails_the_test() -> None:
+    def connect() -> None:
+        with Faulty(answer) as server:
+            for _ in range(2):
+                with socket.create_connection(("127.0.0.1", server.port)) as client:
+                    client.settimeout(WAIT_S)
+                    assert client.recv(1) == b""
+
+    with assert_no_leaks(grace=WAIT_S), pytest.raises(RuntimeError, match="faulty peer"):
+        connect()
+
+
+def test_connection_for_which_no_thread_can_be_started_fails_the_test(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name == "script":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def connect() -> None:
+        with ScriptedServer(answer) as server:
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                client.settimeout(WAIT_S)
+                assert client.recv(1) == b""
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        connect()
+
+
+async def async_script(peer: ScriptedPeer) -> None:
+    raise AssertionError("it is not run")
+
+
+def generator(peer: ScriptedPeer) -> Iterator[None]:
+    yield peer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (async_script, "must be no async function"),
+        (generator, "must be no generator"),
+        (lambda: None, "is called with a ScriptedPeer: too many positional arguments"),
+    ],
+)
+def test_script_that_would_not_run_is_refused(script: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        ScriptedServer(script)
+
+
+@pytest.mark.parametrize("script", [async_script, generator])
+def test_script_that_returns_what_nobody_runs_fails_the_test(script: Any) -> None:
+    with pytest.raises(TypeError, match="which nobody runs"):
+        outcome(lambda peer: script(peer))
+
+
+def test_server_is_started_once() -> None:
+    with ScriptedServer(answer) as server:
+        pass
+    with pytest.raises(RuntimeError, match="was started before: make a new one"):
+        server.start()
 
 
 def test_wrong_arguments_are_told() -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from pybrpc.transport.socket_map import ConnectionSlot, Shared, SocketMap
 from tests.fakes.threads import in_threads
 
@@ -214,3 +216,16 @@ def test_places_of_closed_loops_are_closed_and_forgotten() -> None:
     assert shared_map.all() == [kept]
     lost.release()
     assert shared_map.all() == [kept]
+
+
+def test_use_whose_beginning_raises_is_none() -> None:
+    class Refusing(SharedPlace):
+        def on_acquired(self) -> None:
+            raise KeyboardInterrupt
+
+    places = SharedPlaces()
+    place = Refusing(Factory())
+    with pytest.raises(KeyboardInterrupt):
+        places.acquire("key", lambda: place)
+    assert not place.is_used
+    assert len(places) == 0

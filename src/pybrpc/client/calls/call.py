@@ -442,6 +442,7 @@ class Call(CallRecord):
 
     def _end(self) -> None:
         """For the one thread that may end the call; it has stored the outcome."""
+        self._ended_at = time.monotonic()
         self.is_over = True
         try:
             if self.served is not None:
@@ -450,7 +451,6 @@ class Call(CallRecord):
                 self.hedge.end(self._place)
             if self.span is not None:
                 end_span(self.span, self.remote_side, self.error, self.response)
-            self._ended_at = time.monotonic()
             times = self.source.call_times
             if times is not None:
                 times.note(self.method, self.error, self._ended_at - self._started_at)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import concurrent.futures
 import inspect
 import sys
+import threading
 import time
 from collections.abc import Callable
 from threading import get_ident, local
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 
 from pybrpc.base.guard import CLIENT, run_guarded
+from pybrpc.base.signal_safe_condition import make_signal_safe
 from pybrpc.client.calls.call import Call
 from pybrpc.client.calls.call_record import deliver_parser_interrupt
 from pybrpc.errors import RpcCanceledError, RpcError, WouldDeadlockError
@@ -190,6 +192,12 @@ class CallFuture(concurrent.futures.Future[Message]):
     _dispatcher: EventDispatcher | None = None
     _method: CalledMethod | None = None
     _done_callbacks: list[Callable[[concurrent.futures.Future[Message]], object]]
+    _condition: threading.Condition
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A lock that stays held would stop the dispatcher, which sets the result, and so all calls.
+        make_signal_safe(self._condition)
 
     def cancel(self) -> bool:
         """End the call if it has not ended; True if it is cancelled.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from pybrpc.base.checked_options import checked_instance
 from pybrpc.base.deadline import checked_timeout_s
 from pybrpc.base.endpoint import Endpoint
+from pybrpc.base.flags import OnceFlag
 from pybrpc.base.import_gate import importing
 from pybrpc.base.named_options import check_names, shows_options
 from pybrpc.base.public_dir import public_dir
@@ -216,10 +217,15 @@ class ChannelBase:
         self.check_open()
         key, make = self._source(loop)
         source = default_runtime().connections.acquire(key, make)
-        finalizer = weakref.finalize(self, source.release)
-        finalizer.atexit = False
-        lease = Lease(source, finalizer)
-        self._leases.append(lease)
+        has_ended = OnceFlag()
+        try:
+            finalizer = weakref.finalize(self, _release_once, source, has_ended)
+            finalizer.atexit = False
+            lease = Lease(source, finalizer)
+            self._leases.append(lease)
+        except BaseException:  # of a signal handler, or without memory: nobody would end this use
+            _release_once(source, has_ended)
+            raise
         return lease
 
     def _source(
@@ -271,6 +277,11 @@ class ChannelBase:
         state = "closed" if self._is_closed else "open"
         timeout = "none" if self.timeout_s is None else f"{self.timeout_s:g} s"
         return f"<{type(self).__name__} to {self.address}, {state}, timeout {timeout}>"
+
+
+def _release_once(source: ChannelSource, has_ended: OnceFlag) -> None:
+    if has_ended.try_set():
+        source.release()
 
 
 def _source_of_one(

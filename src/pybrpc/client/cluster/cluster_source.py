@@ -172,8 +172,7 @@ class ClusterSource(WaitingCalls):
         )
         self.get: Callable[[WaitingCall], ClientConnection | None] = self._finder.get
 
-    def acquire(self) -> None:
-        super().acquire()
+    def on_acquired(self) -> None:
         self.call_times.open()
         with self._watch_lock:
             if self._watch is None:

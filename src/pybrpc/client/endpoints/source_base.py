@@ -78,8 +78,7 @@ class SourceBase(WaitingCalls, ConnectionOwner):
         factory = self.factory
         return CallTimes(factory.endpoint, factory.protocol.name)
 
-    def acquire(self) -> None:
-        super().acquire()
+    def on_acquired(self) -> None:
         self.call_times.open()
 
     @property

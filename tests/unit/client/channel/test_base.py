@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import Any
 
 import pytest
@@ -206,3 +207,28 @@ def test_channel_of_a_loop_that_is_closed_makes_no_calls() -> None:
         assert channel.open_binding is None
 
     asyncio.run(take())
+
+
+@pytest.mark.parametrize("address", [ADDRESS, [ADDRESS, "127.0.0.1:2"]])
+def test_interrupted_first_call_leaves_no_use_of_the_connections(
+    monkeypatch: pytest.MonkeyPatch, address: Any
+) -> None:
+    """Ctrl-C in it: they were never closed, nor was the list of servers watched to an end."""
+
+    class Interrupted(weakref.finalize):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            raise KeyboardInterrupt
+
+    before = default_runtime().connections.all()
+    channel = pybrpc.Channel(address)
+    with monkeypatch.context() as patched:
+        patched.setattr(weakref, "finalize", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            channel.source()
+    assert default_runtime().connections.all() == before
+    source: Any = channel.source()
+    assert source.is_used
+    channel.close()
+    assert not source.is_used
+    assert default_runtime().connections.all() == before
