@@ -13,13 +13,8 @@ from typing import Any
 
 
 class SignalSafeCondition(threading.Condition):
-    """Used as its base class."""
+    """Used as its base class. It may become the class of a Condition that something else made."""
 
     _lock: Any
     __enter__ = property(lambda self: self._lock.__enter__)
     __exit__ = property(lambda self: self._lock.__exit__)
-
-
-def make_signal_safe(condition: threading.Condition) -> None:
-    """Make a SignalSafeCondition of a Condition that something else has made."""
-    condition.__class__ = SignalSafeCondition

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 
 from pybrpc.base.guard import CLIENT, run_guarded
-from pybrpc.base.signal_safe_condition import make_signal_safe
+from pybrpc.base.signal_safe_condition import SignalSafeCondition
 from pybrpc.client.calls.call import Call
 from pybrpc.client.calls.call_record import deliver_parser_interrupt
 from pybrpc.errors import RpcCanceledError, RpcError, WouldDeadlockError
@@ -179,6 +179,8 @@ class _Canceling(local):
 
 _canceling = _Canceling()
 
+_init_future = concurrent.futures.Future.__init__  # super() would take a third of its time
+
 
 class CallFuture(concurrent.futures.Future[Message]):
     """The future of one call. `cancel()` ends a call that is in flight, too.
@@ -195,9 +197,9 @@ class CallFuture(concurrent.futures.Future[Message]):
     _condition: threading.Condition
 
     def __init__(self) -> None:
-        super().__init__()
+        _init_future(self)
         # A lock that stays held would stop the dispatcher, which sets the result, and so all calls.
-        make_signal_safe(self._condition)
+        self._condition.__class__ = SignalSafeCondition
 
     def cancel(self) -> bool:
         """End the call if it has not ended; True if it is cancelled.
