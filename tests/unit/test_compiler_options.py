@@ -64,19 +64,25 @@ class Third:
 """
 
 
-def options(compiler: str) -> list[list[str]]:
-    """Those of a module that each call passes, and of another one."""
-    environment = {**os.environ, "CC": compiler, "PYBRPC_BUILD": "compiled", "CFLAGS": "-DTRIAL"}
+def run(program: str, directory: Path, **variables: str) -> str:
+    """Run `program`, which imports setup.py. Return what it prints, errors and warnings first."""
+    environment = {**os.environ, "PYBRPC_BUILD": "compiled", "PYTHONPATH": str(ROOT), **variables}
     done = subprocess.run(
-        [sys.executable, "-c", SHOW],
-        cwd=ROOT,
+        [sys.executable, "-c", program],
+        cwd=directory,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    found: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return done.stderr + done.stdout
+
+
+def options(compiler: str) -> list[list[str]]:
+    """Those of a module that each call passes, and of another one."""
+    printed = run(SHOW, ROOT, CC=compiler, CFLAGS="-DTRIAL")
+    found: list[list[str]] = json.loads(printed.splitlines()[-1])
     return found
 
 
@@ -98,17 +104,7 @@ def test_another_compiler_gets_no_option_of_gcc_alone() -> None:
 def test_a_directive_of_a_class_is_for_that_class_alone(tmp_path: Path) -> None:
     (tmp_path / "trial.pxd").write_text(DECLARED)
     (tmp_path / "trial.py").write_text(DEFINED)
-    environment = {**os.environ, "PYBRPC_BUILD": "compiled", "CFLAGS": "", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", MADE_C],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "warning" not in done.stdout + done.stderr
+    assert "warning" not in run(MADE_C, tmp_path, CFLAGS="")
     made = (tmp_path / "trial.c").read_text()
     assert re.findall(r"__pyx_freelist_(\w+\[\d+\]);", made) == ["5trial_First[7]"]
     assert "static int __pyx_tp_traverse_5trial_Third(" in made

@@ -9,9 +9,14 @@ import pytest
 from pybrpc.errors import BadRequestError, BadResponseError
 from pybrpc.iobuf import IOBuf
 from pybrpc.protocols import frames
-from pybrpc.protocols.framed import UNDECODABLE, FramedProtocol
+from pybrpc.protocols.framed import (
+    UNDECODABLE,
+    FramedProtocol,
+    is_bare_request,
+    is_bare_response,
+)
 from pybrpc.protocols.frames import MAX_OVERSIZED_META
-from pybrpc.protocols.hulu import HULU_PBRPC
+from pybrpc.protocols.hulu import HULU_PBRPC, hulu
 from pybrpc.protocols.hulu.schema import HuluRpcResponseMeta
 from pybrpc.protocols.message import (
     BadMessage,
@@ -28,7 +33,7 @@ from pybrpc.protocols.protocol import (
     ParseLimits,
     ParseOutcome,
 )
-from pybrpc.protocols.sofa import SOFA_PBRPC
+from pybrpc.protocols.sofa import SOFA_PBRPC, sofa
 from pybrpc.testing.check_protocol import Sample, pack, parse_all
 
 DEFAULT = ParseLimits()
@@ -248,6 +253,31 @@ def test_request_with_something_that_has_no_place_is_refused(
     assert caught.value.text.endswith(
         f"Fail to pack request: {protocol.name} has no place for {what}"
     )
+
+
+VALUES: dict[str, Any] = {
+    "attachment": IOBuf(b"a"),
+    "checksum_type": 1,
+    "content_type": 1,
+    "credential": b"",
+    "log_id": 0,
+    "parent_span_id": 0,
+    "request_id": "",
+    "span_id": 0,
+    "stream_settings": StreamSettings(1),
+    "trace_id": 0,
+    "user_fields": {"a": "b"},
+}
+
+
+@pytest.mark.parametrize("module", [hulu, sofa])
+def test_what_is_refused_makes_a_message_not_bare(module: Any) -> None:
+    for name in module._NO_PLACE_IN_REQUEST:
+        assert not is_bare_request(request(**{name: VALUES[name]})), name
+    for name in module._NO_PLACE:
+        assert not is_bare_response(RpcResponse(7, **{name: VALUES[name]})), name
+    assert is_bare_request(request())
+    assert is_bare_response(RpcResponse(7))
 
 
 @BOTH
